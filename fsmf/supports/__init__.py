@@ -1,0 +1,1 @@
+"""Where nonzeros may be: booleans only, never a value."""

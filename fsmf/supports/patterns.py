@@ -1,0 +1,110 @@
+"""Reading whatever describes a 0/1 pattern into one canonical form."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from fsmf.errors import InputTypeError, ShapeError, SupportError
+
+__all__ = ["as_csr_pattern"]
+
+
+def as_csr_pattern(pattern: Any) -> sparse.csr_array:
+    """Read one pattern into a boolean ``csr_array``, sorted, sharing nothing with the caller."""
+    if _is_coordinate_form(pattern):
+        csr = _from_coordinates(*pattern)
+    elif sparse.issparse(pattern):
+        csr = _from_sparse(pattern)
+    else:
+        csr = _from_dense(pattern)
+    if 0 in csr.shape:
+        raise SupportError(
+            "a support needs at least one row and one column; "
+            f"found shape {csr.shape}; leave out empty factors"
+        )
+    csr.sort_indices()
+    return csr
+
+
+def _is_coordinate_form(pattern: Any) -> bool:
+    """Tell ``((rows, columns), (n_rows, n_columns))`` from a nested list that spells a matrix."""
+    if not (isinstance(pattern, tuple) and len(pattern) == 2):
+        return False
+    coordinates, shape = pattern
+    return (
+        isinstance(coordinates, tuple | list)
+        and len(coordinates) == 2
+        and isinstance(shape, tuple)
+        and len(shape) == 2
+        and all(isinstance(side, SupportsIndex) for side in shape)
+    )
+
+
+def _from_coordinates(coordinates: Sequence[ArrayLike], shape: Sequence[SupportsIndex]) -> sparse.csr_array:
+    rows, columns = (np.atleast_1d(np.asarray(index)) for index in coordinates)
+    m, n = (int(side) for side in shape)
+    if min(m, n) < 1:
+        raise SupportError(f"a support needs at least one row and one column; found shape {(m, n)}")
+    if rows.ndim != 1 or rows.shape != columns.shape:
+        raise ShapeError(
+            "index lists must be two flat lists of equal length; "
+            f"found shapes {rows.shape} and {columns.shape}"
+        )
+    for name, index, side in (("row", rows, m), ("column", columns, n)):
+        if index.size == 0:
+            continue
+        if index.dtype.kind not in "iu":
+            raise InputTypeError(f"{name} indices must be integers; found dtype {index.dtype}")
+        if index.min() < 0 or index.max() >= side:
+            raise SupportError(
+                f"{name} indices must lie in 0…{side - 1}; found {index.min()}…{index.max()}; check the shape"
+            )
+    ones = np.ones(rows.size, dtype=bool)
+    # A place named twice is one place: summing booleans keeps True.
+    return sparse.coo_array((ones, (rows.astype(np.intp), columns.astype(np.intp))), shape=(m, n)).tocsr()
+
+
+def _from_sparse(pattern: Any) -> sparse.csr_array:
+    if pattern.ndim != 2:
+        raise ShapeError(f"a support must be a matrix; found a {pattern.ndim}-D sparse array")
+    # A deep copy: canonicalising must not reach the caller's index arrays.
+    csr = sparse.csr_array(pattern, copy=True)
+    csr.sum_duplicates()
+    _check_zero_one(csr.data)
+    csr.eliminate_zeros()
+    return sparse.csr_array((np.ones(csr.nnz, dtype=bool), csr.indices, csr.indptr), shape=csr.shape)
+
+
+def _from_dense(pattern: Any) -> sparse.csr_array:
+    try:
+        array = np.asarray(pattern)
+    except ValueError:
+        raise ShapeError("a support must be a matrix; found rows of different lengths") from None
+    if array.ndim != 2:
+        raise ShapeError(
+            f"a support must be a 2-D array; found {array.ndim}-D"
+            + (f" of shape {array.shape}" if array.ndim else f" ({type(pattern).__name__})")
+        )
+    _check_zero_one(array)
+    return sparse.csr_array(array.astype(bool))
+
+
+def _check_zero_one(values: NDArray[Any]) -> None:
+    if values.dtype.kind == "b":
+        return
+    if values.dtype.kind not in "iufc":
+        raise InputTypeError(
+            f"a support must be boolean or 0/1 numbers; found dtype {values.dtype}; "
+            "convert it, e.g. with (S != 0)"
+        )
+    wrong = (values != 0) & (values != 1)
+    if wrong.any():
+        raise SupportError(
+            f"a support must hold only 0 and 1; found {values[wrong].flat[0]}; "
+            "if every nonzero counts, give (S != 0)"
+        )
