@@ -1,0 +1,195 @@
+"""Rectangles laid over a matrix, and the index lists that hold them: the bookkeeping of overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsmf.supports.support import Support
+
+__all__ = ["Index", "IndexLists", "Layout", "Places", "group_equal", "group_equal_pairs"]
+
+Index = NDArray[np.integer[Any]]
+
+# Places expanded at a time when rectangles are laid out; bounds the memory of a scan to some tens of MB.
+CHUNK = 1 << 21
+
+
+@dataclass(frozen=True, eq=False)
+class IndexLists:
+    """Many ascending integer lists in two flat arrays: list p is ``indices[indptr[p]:indptr[p + 1]]``."""
+
+    indptr: Index
+    indices: Index
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def __getitem__(self, p: int | np.integer[Any]) -> Index:
+        return self.indices[self.indptr[p] : self.indptr[p + 1]]
+
+    @cached_property
+    def sizes(self) -> Index:
+        """Length of each list."""
+        return np.diff(self.indptr)
+
+    def take(self, which: Index) -> IndexLists:
+        """The lists named by `which`, in that order."""
+        sizes = self.sizes[which]
+        return IndexLists(offsets(sizes), self.indices[_ranges(self.indptr[which], sizes)])
+
+    def transposed(self, width: int) -> IndexLists:
+        """For each of the `width` values, the lists that contain it."""
+        ones = np.ones(self.indices.size, dtype=bool)
+        csr = sparse.csr_array((ones, self.indices, self.indptr), shape=(len(self), width))
+        csc = csr.tocsc()
+        return IndexLists(csc.indptr, csc.indices)
+
+    @staticmethod
+    def of(support: Support) -> IndexLists:
+        """The rows of a support as lists of columns."""
+        return IndexLists(support.indptr, support.indices)
+
+
+def offsets(sizes: Index) -> Index:
+    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+
+
+def _ranges(starts: Index, sizes: Index) -> Index:
+    """Concatenate ``range(starts[p], starts[p] + sizes[p])`` over p."""
+    ends = offsets(sizes)
+    return np.repeat(starts - ends[:-1], sizes) + np.arange(ends[-1])
+
+
+def group_equal(lists: IndexLists) -> tuple[Index, Index]:
+    """Number the distinct lists in order of appearance: (label of each list, first list of each label)."""
+    # Whole lists are the keys, so equality is exact; a slice of bytes hashes faster than a tuple.
+    data = np.ascontiguousarray(lists.indices).tobytes()
+    bounds = (lists.indptr * lists.indices.itemsize).tolist()
+    labels = np.empty(len(lists), dtype=np.int64)
+    seen: dict[bytes, int] = {}
+    first: list[int] = []
+    for k, (start, stop) in enumerate(pairwise(bounds)):
+        key = data[start:stop]
+        label = seen.setdefault(key, len(first))
+        if label == len(first):
+            first.append(k)
+        labels[k] = label
+    return labels, np.array(first, dtype=np.int64)
+
+
+def group_equal_pairs(one: IndexLists, other: IndexLists) -> tuple[Index, Index]:
+    """Number the distinct pairs (one[k], other[k]) in order of appearance, as `group_equal` does."""
+    labels = group_equal(one)[0] * np.int64(len(other) + 1) + group_equal(other)[0]
+    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
+    by_appearance = np.argsort(first)
+    rank = np.empty_like(by_appearance)
+    rank[by_appearance] = np.arange(len(by_appearance))
+    return rank[label], first[by_appearance]
+
+
+class Places(NamedTuple):
+    """One chunk of a `Layout`: every place of every rectangle on some consecutive row types."""
+
+    first_row_type: int
+    n_row_types: int
+    incidence: Index  # which (row type, rectangle) incidence each place comes from
+    rectangle: Index
+    column: Index  # position in `Layout.columns.indices`
+    key: Index  # (row type - first_row_type) · n_column_types + column type
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Rectangles laid over a matrix; rows that lie in the same rectangles are merged, and columns likewise.
+
+    Types, not rows, are what questions of overlap depend on: millions of nonzeros usually hold a few
+    thousand of them. Types are numbered in the order of their first row (column).
+
+    Attributes
+    ----------
+    row_type, column_type : ndarray of int, shapes (m,), (n,)
+        The type of each row and column.
+    first_row, first_column : ndarray of int
+        The first row (column) of each type.
+    memberships : IndexLists
+        Per row type, the rectangles that it lies in.
+    columns : IndexLists
+        Per rectangle, its column types.
+    """
+
+    row_type: Index
+    column_type: Index
+    first_row: Index
+    first_column: Index
+    memberships: IndexLists
+    columns: IndexLists
+
+    @classmethod
+    def of(cls, rows: IndexLists, columns: IndexLists, shape: tuple[int, int]) -> Layout:
+        """Lay out the rectangles ``rows[p] × columns[p]`` over a matrix of the given shape."""
+        by_row, by_column = rows.transposed(shape[0]), columns.transposed(shape[1])
+        row_type, first_row = group_equal(by_row)
+        column_type, first_column = group_equal(by_column)
+        return cls(
+            row_type,
+            column_type,
+            first_row,
+            first_column,
+            by_row.take(first_row),
+            by_column.take(first_column).transposed(len(rows)),
+        )
+
+    @property
+    def n_column_types(self) -> int:
+        """Number of column types."""
+        return len(self.first_column)
+
+    def places(self, row_types: Index | None = None) -> Iterator[Places]:
+        """Yield the places of all rectangles by chunks of row types that bound the memory.
+
+        With `row_types` (ascending) only those are visited, and `first_row_type` counts along them.
+        """
+        memberships = self.memberships if row_types is None else self.memberships.take(row_types)
+        widths = self.columns.sizes[memberships.indices]
+        weight = np.diff(offsets(widths)[memberships.indptr]) + self.n_column_types
+        bounds = offsets(weight)
+        start = 0
+        while start < len(memberships):
+            stop = max(start + 1, int(np.searchsorted(bounds, bounds[start] + CHUNK, side="right")) - 1)
+            incidence = np.arange(memberships.indptr[start], memberships.indptr[stop])
+            rectangle, width = memberships.indices[incidence], widths[incidence]
+            row = np.repeat(np.arange(stop - start), memberships.sizes[start:stop])
+            column = _ranges(self.columns.indptr[rectangle], width)
+            key = np.repeat(row * self.n_column_types, width) + self.columns.indices[column]
+            yield Places(
+                start, stop - start, np.repeat(incidence, width), np.repeat(rectangle, width), column, key
+            )
+            start = stop
+
+    def covered(self, rows: slice) -> NDArray[np.bool_]:
+        """Which places of some rows lie in a rectangle, boolean of shape ``(n_rows, n)``."""
+        row_types, local = np.unique(self.row_type[rows], return_inverse=True)
+        covered = np.zeros((len(row_types), self.n_column_types), dtype=bool)
+        for chunk in self.places(row_types):
+            covered[chunk.first_row_type :].reshape(-1)[chunk.key] = True
+        return covered[local][:, self.column_type]
+
+    @cached_property
+    def n_covered(self) -> int:
+        """Number of places of the matrix that lie in at least one rectangle."""
+        row_weight, column_weight = np.bincount(self.row_type), np.bincount(self.column_type)
+        total = 0
+        for chunk in self.places():
+            covered = np.zeros((chunk.n_row_types, self.n_column_types), dtype=bool)
+            covered.reshape(-1)[chunk.key] = True
+            rows = row_weight[chunk.first_row_type : chunk.first_row_type + chunk.n_row_types]
+            total += int(rows @ (covered @ column_weight))
+        return total
