@@ -1,0 +1,338 @@
+"""What a result promises, in numbers that can be checked from A and the supports alone.
+
+Both certificates rest on one inequality. Let B_1, B_2, … be disjoint blocks ``rows × columns`` of the places
+within reach, and q_t the number of components whose rectangle meets B_t. On B_t every product has rank at
+most q_t, so no product is nearer to A than
+
+    (‖A out of reach‖² + Σ_t Σ_{i > q_t} σ_i(A on B_t)²)^½.
+
+A certificate keeps the blocks; whoever doubts it counts components, takes singular values, and compares.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse import linalg as sparse_linalg
+
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.support import Supports
+
+__all__ = ["Check", "GlobalOptimum", "StationaryPoint", "Verification"]
+
+# Places compared at a time when products are formed for checking.
+_CHUNK = 1 << 22
+
+
+class Check(NamedTuple):
+    """One thing checked: what the certificate says, what was found, and whether they agree."""
+
+    name: str
+    recorded: Any
+    found: Any
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Report what a verification found; true when every check passed.
+
+    Attributes
+    ----------
+    checks : tuple of Check
+        Name, recorded value, value found, and whether they agree.
+
+    Notes
+    -----
+    ``bool(verification)`` is whether all checks passed; ``print`` shows each.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> F = fsmf.factorize(np.eye(4), fsmf.low_rank(4, rank=2))
+    >>> bool(F.verify(np.eye(4))), bool(F.verify(np.ones((4, 4))))
+    (True, False)
+    """
+
+    checks: tuple[Check, ...]
+
+    def __bool__(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{'ok  ' if check.passed else 'FAIL'} {check.name}: recorded {_short(check.recorded)}, "
+            f"found {_short(check.found)}"
+            for check in self.checks
+        )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@dataclass(frozen=True)
+class _Bracket:
+    """The part that both certificates share: an error, a lower bound, and the blocks that prove it."""
+
+    error: float
+    lower_bound: float
+    out_of_reach: float
+    blocks: DisjointBlocks
+
+    name: ClassVar[str]
+
+    @property
+    def gap(self) -> float:
+        """How far the error may be above the smallest possible one, in the units of A."""
+        return max(0.0, self.error - self.lower_bound)
+
+    def scalars(self) -> dict[str, float]:
+        """Return the numbers of the certificate by name, without the blocks."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "blocks"}
+
+    def transposed(self) -> Any:
+        """Return the certificate of the transposed problem."""
+        return type(self)(**self.scalars(), blocks=self.blocks.T)
+
+    def verify(self, A: Any, supports: Supports, factors: Sequence[Any]) -> Verification:
+        """Check every number from A, the supports and the factors alone.
+
+        Parameters
+        ----------
+        A : ndarray or sparse array, shape (m, n)
+            The matrix that was factorized.
+        supports : Supports
+            The two supports.
+        factors : sequence of two sparse arrays
+            The factors, shapes ``(m, r)`` and ``(r, n)``.
+
+        Returns
+        -------
+        Verification
+            One `Check` per claim.
+        """
+        return Verification(tuple(self._checks(A, supports, factors)))
+
+    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
+        slack = _slack(A, factors)
+        error, out_of_reach = residual_norms(A, supports, factors)
+        disjoint = _are_disjoint(self.blocks, supports.shape)
+        bound = lower_bound(A, supports, self.blocks, out_of_reach) if disjoint else math.nan
+        return [
+            Check("error", self.error, error, _close(self.error, error, slack)),
+            Check(
+                "out of reach",
+                self.out_of_reach,
+                out_of_reach,
+                _close(self.out_of_reach, out_of_reach, slack),
+            ),
+            Check("blocks are disjoint", True, disjoint, disjoint),
+            Check("lower bound", self.lower_bound, bound, _close(self.lower_bound, bound, slack)),
+        ]
+
+
+@dataclass(frozen=True)
+class GlobalOptimum(_Bracket):
+    """Certify that no factors on these supports come nearer to A.
+
+    Attributes
+    ----------
+    error : float
+        ‖A − X Y‖_F, in the units of A.
+    lower_bound : float
+        What the blocks prove that every product misses; it equals the error up to rounding.
+    out_of_reach : float
+        ‖A‖_F on the places that no component reaches.
+    blocks : DisjointBlocks
+        The residual rectangles, on which the best product is a truncated SVD.
+
+    Notes
+    -----
+    `verify` counts components and takes singular values by LAPACK; it shares nothing with the solver.
+
+    References
+    ----------
+    Le, Riccietti, Gribonval, SIAM J. Matrix Anal. Appl. 44 (2023), arXiv:2112.00386.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> print(fsmf.factorize(np.diag([3.0, 2.0, 1.0]), fsmf.low_rank(3, rank=2)).certificate)
+    global optimum: error 1 = lower bound, proved by 1 block
+    """
+
+    name: ClassVar[str] = "GlobalOptimum"
+
+    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
+        checks = super()._checks(A, supports, factors)
+        bound = checks[-1].found
+        meets = _close(self.error, bound, _slack(A, factors))
+        return [*checks, Check("error meets the bound", self.error, bound, meets)]
+
+    def __str__(self) -> str:
+        blocks = f"{len(self.blocks)} block{'s' * (len(self.blocks) != 1)}"
+        return f"global optimum: error {self.error:.6g} = lower bound, proved by {blocks}"
+
+
+@dataclass(frozen=True)
+class StationaryPoint(_Bracket):
+    """Certify a stationary point, and how far below it the optimum can be.
+
+    Attributes
+    ----------
+    error : float
+        ‖A − X Y‖_F, in the units of A.
+    lower_bound : float
+        What the blocks prove that every product misses.
+    out_of_reach : float
+        ‖A‖_F on the places that no component reaches.
+    blocks : DisjointBlocks
+        The disjoint blocks that prove the bound.
+    gradient_norm : float
+        Norm of the gradient of ``½‖A − X Y‖² + ½ ridge (‖X‖² + ‖Y‖²)`` on the supports.
+    ridge : float
+        The weight of the squared factor norms in the objective, 0 for none.
+
+    Notes
+    -----
+    A stationary point need not be a local minimum, and a local minimum need not be global: the optimum
+    lies between `lower_bound` and `error`.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> F = fsmf.factorize(np.array([[1.0, 1.0], [1.0, 0.0]]), fsmf.lu(2))
+    >>> F.certificate.lower_bound <= F.certificate.error
+    True
+    """
+
+    gradient_norm: float
+    ridge: float = 0.0
+
+    name: ClassVar[str] = "StationaryPoint"
+
+    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
+        checks = super()._checks(A, supports, factors)
+        error, slack = checks[0].found, _slack(A, factors)
+        gradient = _gradient(A, supports, factors, self.ridge)
+        factor_norm = math.hypot(*map(frobenius_norm, factors))
+        return [
+            *checks,
+            Check(
+                "gradient",
+                self.gradient_norm,
+                gradient,
+                _close(self.gradient_norm, gradient, slack * factor_norm),
+            ),
+            Check("bound ≤ error", self.lower_bound, error, self.lower_bound <= error * (1 + 1e-7) + slack),
+        ]
+
+    def __str__(self) -> str:
+        return (
+            f"stationary point: {self.lower_bound:.6g} ≤ optimum ≤ {self.error:.6g}, "
+            f"gradient {self.gradient_norm:.2g}"
+        )
+
+
+def residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple[float, float]:
+    """‖A − X Y‖_F, and ‖A‖_F on the places out of reach, by forming the products row by row."""
+    (X, Y), (left, right) = (sparse.csr_array(factor) for factor in factors), supports
+    reach_left, reach_right = left.to_sparse().astype(np.int32), right.to_sparse().astype(np.int32)
+    m, n = supports.shape
+    step = max(1, _CHUNK // n)
+    errors, outside = [], []
+    for start in range(0, m, step):
+        rows = slice(start, start + step)
+        piece = _dense(A[rows])
+        reached = (reach_left[rows] @ reach_right).toarray() > 0
+        errors.append(frobenius_norm(piece - (X[rows] @ Y).toarray()))
+        outside.append(frobenius_norm(np.where(reached, 0, piece)))
+    return math.hypot(*errors), math.hypot(*outside)
+
+
+def lower_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reach: float) -> float:
+    """The bound that disjoint blocks prove, by counting components and by LAPACK singular values."""
+    left, right = supports
+    by_row, by_column = left.to_sparse(), right.T.to_sparse()
+    reach_left, reach_right = by_row.astype(np.int32), right.to_sparse().astype(np.int32)
+    tails = [out_of_reach]
+    for t in range(len(blocks)):
+        rows, columns = blocks.rows[t], blocks.columns[t]
+        met = np.intersect1d(by_row[rows].indices, by_column[columns].indices)
+        if met.size < min(len(rows), len(columns)):
+            reached = (reach_left[rows][:, met] @ reach_right[met][:, columns]).toarray() > 0
+            block = np.where(reached, _dense(A[rows][:, columns]), 0)
+            tails.append(_tail(block, met.size))
+    return math.hypot(*tails)
+
+
+def _tail(block: NDArray[Any], rank: int) -> float:
+    peak = float(np.abs(block).max())
+    if peak == 0:
+        return 0.0
+    values = np.linalg.svd((block / peak).astype(np.result_type(block.dtype, np.float64)), compute_uv=False)
+    return float(np.linalg.norm(values[rank:])) * peak
+
+
+def _are_disjoint(blocks: DisjointBlocks, shape: tuple[int, int]) -> bool:
+    """Whether the blocks lie inside the matrix and no two of them share a place."""
+    arrays = blocks.arrays()
+    if len(blocks.rows) != len(blocks.columns) or any(
+        (indices < 0).any() or (indices >= side).any()
+        for indices, side in zip(arrays[1::2], shape, strict=True)
+    ):
+        return False
+    taken = np.zeros(shape, dtype=bool)
+    for t in range(len(blocks)):
+        rows, columns = blocks.rows[t], blocks.columns[t]
+        if len(np.unique(rows)) < len(rows) or len(np.unique(columns)) < len(columns):
+            return False
+        place = np.ix_(rows, columns)
+        if taken[place].any():
+            return False
+        taken[place] = True
+    return True
+
+
+def _gradient(A: Any, supports: Supports, factors: Sequence[Any], ridge: float) -> float:
+    """Norm of the gradient on the supports, by forming the residual row by row."""
+    X, Y = (sparse.csr_array(factor) for factor in factors)
+    left, right = (support.to_sparse() for support in supports)
+    adjoint = X.conj().T.tocsr()
+    m, n = supports.shape
+    squares = []
+    right_gradient = ridge * Y
+    for start in range(0, m, step := max(1, _CHUNK // n)):
+        rows = slice(start, start + step)
+        residual = (X[rows] @ Y).toarray() - _dense(A[rows])
+        squares.append(frobenius_norm(left[rows].multiply(residual @ Y.conj().T) + ridge * X[rows]))
+        right_gradient = right_gradient + right.multiply(adjoint[:, rows] @ residual)
+    return math.hypot(*squares, frobenius_norm(right_gradient))
+
+
+def _dense(piece: Any) -> NDArray[Any]:
+    dense: NDArray[Any] = piece.toarray() if sparse.issparse(piece) else piece
+    return dense
+
+
+def _eps(factors: Sequence[Any]) -> float:
+    return float(np.finfo(factors[0].dtype).eps)
+
+
+def _slack(A: Any, factors: Sequence[Any]) -> float:
+    """Rounding of the product, in the units of A: large terms may cancel."""
+    X, Y = factors
+    terms = sparse_linalg.norm(X, axis=0) @ sparse_linalg.norm(Y, axis=1)
+    return 64 * _eps(factors) * (frobenius_norm(A) + float(terms))
+
+
+def _close(recorded: float, found: float, slack: float, rtol: float = 1e-7) -> bool:
+    return math.isfinite(recorded) and abs(recorded - found) <= rtol * abs(found) + slack
