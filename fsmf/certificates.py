@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from scipy import sparse
 from scipy.sparse import linalg as sparse_linalg
 
 from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.matrix import comfortable_exponent, divided
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Supports
 
@@ -88,6 +89,8 @@ class _Bracket:
     blocks: DisjointBlocks
 
     name: ClassVar[str]
+    # The fields that have the units of A.
+    in_units: ClassVar[tuple[str, ...]] = ("error", "lower_bound", "out_of_reach")
 
     @property
     def gap(self) -> float:
@@ -119,7 +122,17 @@ class _Bracket:
         Verification
             One `Check` per claim.
         """
-        return Verification(tuple(self._checks(A, supports, factors)))
+        norm = frobenius_norm(A)
+        exponent = comfortable_exponent(A.dtype, norm)
+        if exponent:
+            A = divided(A, exponent)
+            shares = (exponent // 2, exponent - exponent // 2)
+            factors = [_divided(factor, share) for factor, share in zip(factors, shares, strict=True)]
+        in_units: dict[str, Any] = {
+            name: math.ldexp(getattr(self, name), -exponent) for name in self.in_units
+        }
+        scaled = replace(self, **in_units)
+        return Verification(tuple(scaled._checks(A, supports, factors)))
 
     def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
         slack = _slack(A, factors)
@@ -197,9 +210,10 @@ class StationaryPoint(_Bracket):
     blocks : DisjointBlocks
         The disjoint blocks that prove the bound.
     gradient_norm : float
-        Norm of the gradient of ``½‖A − X Y‖² + ½ ridge (‖X‖² + ‖Y‖²)`` on the supports.
+        Norm of the gradient of ``½‖A − X Y‖² + ½ ridge (‖X‖² + ‖Y‖²)`` on the supports, divided by
+        ``‖A‖ (‖X‖² + ‖Y‖²)^½``: it has no unit, and 1e-8 is small.
     ridge : float
-        The weight of the squared factor norms in the objective, 0 for none.
+        The weight of the squared factor norms in the objective, in the units of A; 0 for none.
 
     Notes
     -----
@@ -218,20 +232,18 @@ class StationaryPoint(_Bracket):
     ridge: float = 0.0
 
     name: ClassVar[str] = "StationaryPoint"
+    in_units: ClassVar[tuple[str, ...]] = (*_Bracket.in_units, "ridge")
 
     def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
         checks = super()._checks(A, supports, factors)
         error, slack = checks[0].found, _slack(A, factors)
+        norm, factor_norm = frobenius_norm(A), math.hypot(*map(frobenius_norm, factors))
         gradient = _gradient(A, supports, factors, self.ridge)
-        factor_norm = math.hypot(*map(frobenius_norm, factors))
+        gradient = gradient / (norm * factor_norm) if norm * factor_norm else 0.0
+        rounding = slack / norm if norm else 0.0
         return [
             *checks,
-            Check(
-                "gradient",
-                self.gradient_norm,
-                gradient,
-                _close(self.gradient_norm, gradient, slack * factor_norm),
-            ),
+            Check("gradient", self.gradient_norm, gradient, _close(self.gradient_norm, gradient, rounding)),
             Check("bound ≤ error", self.lower_bound, error, self.lower_bound <= error * (1 + 1e-7) + slack),
         ]
 
@@ -321,6 +333,12 @@ def _gradient(A: Any, supports: Supports, factors: Sequence[Any], ridge: float) 
 def _dense(piece: Any) -> NDArray[Any]:
     dense: NDArray[Any] = piece.toarray() if sparse.issparse(piece) else piece
     return dense
+
+
+def _divided(factor: Any, exponent: int) -> Any:
+    factor = sparse.csr_array(factor, copy=True)
+    factor.data = divided(factor.data, exponent)
+    return factor
 
 
 def _eps(factors: Sequence[Any]) -> float:

@@ -19,7 +19,7 @@ from scipy.sparse.linalg import LinearOperator
 
 from fsmf.certificates import Check, GlobalOptimum, StationaryPoint, Verification
 from fsmf.errors import FileFormatError, FsmfError, ShapeError
-from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.matrix import as_matrix
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Support, Supports
 
@@ -227,8 +227,8 @@ class Factorization(LinearOperator):
 
         Raises
         ------
-        ShapeError
-            If A has another shape.
+        ShapeError, InputError, InputTypeError
+            If A has another shape, or is no finite matrix.
 
         Notes
         -----
@@ -244,13 +244,11 @@ class Factorization(LinearOperator):
         >>> bool(fsmf.factorize(A, fsmf.monarch(4, blocks=2)).verify(A))
         True
         """
-        A = A if sparse.issparse(A) else np.asarray(A)
+        A, norm = as_matrix(A)
         if A.shape != self.shape:
             raise ShapeError(f"A must have the shape {self.shape} of the factorization; found {A.shape}")
-        A = sparse.csr_array(A) if sparse.issparse(A) else A
         kept = all(_has_support(f, s) for f, s in zip(self.factors, self.supports, strict=True))
         finite = all(bool(np.isfinite(factor.data).all()) for factor in self.factors)
-        norm = frobenius_norm(A)
         own = (
             Check("factors keep to their supports", True, kept, kept),
             Check("factors are finite", True, finite, finite),

@@ -304,11 +304,13 @@ def analyze(supports: Any) -> Structure:
     >>> structure.tractable, len(structure.classes), structure.n_components
     (True, 64, 64)
     """
-    return _analyze(as_supports(supports))
+    supports = as_supports(supports)
+    return _analyze(supports, supports.name)
 
 
 @lru_cache(maxsize=16)
-def _analyze(supports: Supports) -> Structure:
+def _analyze(supports: Supports, name: str | None) -> Structure:
+    # The name is no part of a support's identity, but a structure prints it.
     return Structure(supports)
 
 

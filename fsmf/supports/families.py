@@ -257,7 +257,7 @@ def arrow(m: int, n: int | None = None, *, width: int = 1) -> Supports:
     Notes
     -----
     Cost: linear in the nonzeros, ``(m + n)(width + 1)``. The `width` dense components form one class over
-    the whole matrix, the others are single diagonal places: each is complete.
+    the whole matrix, and each other one is a single diagonal place within it.
 
     Examples
     --------
@@ -438,7 +438,10 @@ def random_supports(
     r = _count("components", components)
     if not (isinstance(density, int | float | np.floating) and 0 <= density <= 1):
         raise OptionError(f"density must be a probability between 0 and 1; found {density!r}")
-    generator = np.random.default_rng(rng)
+    try:
+        generator = np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"rng must be a seed or a numpy Generator; found {rng!r}: {error}") from None
 
     def draw(rows: int, columns: int) -> Support:
         # A binomial count of distinct places is the same law as independent places.

@@ -39,6 +39,7 @@ def _is_coordinate_form(pattern: Any) -> bool:
     return (
         isinstance(coordinates, tuple | list)
         and len(coordinates) == 2
+        and not any(np.isscalar(index) for index in coordinates)
         and isinstance(shape, tuple)
         and len(shape) == 2
         and all(isinstance(side, SupportsIndex) for side in shape)
@@ -46,10 +47,13 @@ def _is_coordinate_form(pattern: Any) -> bool:
 
 
 def _from_coordinates(coordinates: Sequence[ArrayLike], shape: Sequence[SupportsIndex]) -> sparse.csr_array:
-    rows, columns = (np.atleast_1d(np.asarray(index)) for index in coordinates)
+    try:
+        rows, columns = (np.asarray(index) for index in coordinates)
+    except ValueError:
+        raise ShapeError("index lists must be two flat lists of integers; found nested ones") from None
     m, n = (int(side) for side in shape)
-    if min(m, n) < 1:
-        raise SupportError(f"a support needs at least one row and one column; found shape {(m, n)}")
+    if not 1 <= min(m, n) <= max(m, n) <= np.iinfo(np.intp).max:
+        raise SupportError(f"a support needs a shape of positive integers; found {(m, n)}")
     if rows.ndim != 1 or rows.shape != columns.shape:
         raise ShapeError(
             "index lists must be two flat lists of equal length; "

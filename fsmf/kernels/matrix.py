@@ -1,0 +1,88 @@
+"""What comes in as a matrix: checked, in one of the four dtypes, and scaled out of harm's way."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from fsmf.errors import InputError, InputTypeError, ShapeError
+from fsmf.kernels.frobenius import frobenius_norm
+
+__all__ = ["as_matrix", "comfortable_exponent", "divided"]
+
+# Norms in this range are worked with as they are: no square, cube or product on the way leaves the floats.
+_COMFORTABLE = (1e-60, 1e60)
+_COMFORTABLE_SINGLE = (1e-9, 1e9)
+
+
+def as_matrix(A: Any) -> tuple[Any, float]:
+    """Check a matrix at the door; return it, in one of the four dtypes, with its Frobenius norm."""
+    if isinstance(A, np.ma.MaskedArray):
+        raise InputTypeError(
+            "A must have all its entries; found a masked array; fill the missing entries first"
+        )
+    if sparse.issparse(A):
+        matrix = _as_csr(A)
+    elif hasattr(A, "matvec"):
+        raise InputTypeError(
+            f"A must be an array; found the operator {type(A).__name__}; form it first, e.g. A @ np.eye(n)"
+        )
+    else:
+        try:
+            matrix = np.asarray(A)
+        except (ValueError, OverflowError) as error:
+            raise ShapeError(f"A must be a matrix; {error}") from None
+    if matrix.ndim != 2:
+        raise ShapeError(f"A must be a matrix; found {matrix.ndim}-D of shape {matrix.shape}; reshape it")
+    if 0 in matrix.shape:
+        raise InputError(f"A must have entries; found shape {matrix.shape}")
+    matrix = matrix.astype(_working_dtype(matrix.dtype), copy=False)
+    norm = frobenius_norm(matrix)
+    if not math.isfinite(norm):
+        values = matrix.data if sparse.issparse(matrix) else matrix
+        bad = int(np.count_nonzero(~np.isfinite(values)))
+        if bad:
+            raise InputError(f"A must be finite; found {bad} entries that are NaN or infinite; clean them")
+        raise InputError("the Frobenius norm of A must be finite; it overflows; scale A down")
+    return matrix, norm
+
+
+def _as_csr(A: Any) -> Any:
+    if A.ndim != 2:
+        return A
+    csr = sparse.csr_array(A)
+    if not csr.has_canonical_format:
+        # Summing duplicates works in place, and the arrays may still be the caller's.
+        csr = csr.copy()
+        csr.sum_duplicates()
+    return csr
+
+
+def _working_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.char in "fdFD":
+        return dtype.newbyteorder("=")
+    if dtype.kind in "biu":
+        return np.dtype(np.float64)
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    raise InputTypeError(
+        f"A must be float32, float64, complex64, complex128 or integer; found dtype {dtype}; convert it"
+    )
+
+
+def comfortable_exponent(dtype: np.dtype[Any], norm: float) -> int:
+    """Exponent of the power of two to divide a matrix of this norm by; 0 when there is no need."""
+    low, high = _COMFORTABLE_SINGLE if dtype.char in "fF" else _COMFORTABLE
+    return 0 if norm == 0 or low < norm < high else math.frexp(norm)[1]
+
+
+def divided(A: Any, exponent: int) -> Any:
+    """Divide an array by ``2**exponent``."""
+    if not exponent:
+        return A
+    # Two steps, since the factor itself may overflow.
+    half = -exponent // 2
+    return A * A.dtype.type(math.ldexp(1.0, half)) * A.dtype.type(math.ldexp(1.0, -exponent - half))
