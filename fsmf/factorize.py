@@ -1,0 +1,307 @@
+"""The front door: validate, examine, choose, solve."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsmf.certificates import GlobalOptimum, StationaryPoint
+from fsmf.errors import ShapeError
+from fsmf.factorization import Factorization, History, Status
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.matrix import as_matrix, comfortable_exponent, divided
+from fsmf.solvers.base import Cost, Solution, Solver
+from fsmf.solvers.dispatch import choose, refusals
+from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.support import Support
+from fsmf.tractability import Part, Structure, analyze
+
+__all__ = ["Plan", "explain", "factorize"]
+
+# Places read at a time when energy out of reach is added up.
+_CHUNK = 1 << 22
+
+
+def factorize(A: Any, supports: Any, *, solver: Solver | None = None) -> Factorization:
+    """Find the factors on given supports whose product is nearest to A.
+
+    Solves ``min ‖A − X1 X2 … XL‖_F`` subject to ``supp(Xi) ⊆ Si`` with the strongest method that applies, and
+    says what the answer is worth.
+
+    Parameters
+    ----------
+    A : array_like or sparse array, shape (m, n)
+        The matrix, real or complex, in single or double precision; integers become double precision, and half
+        precision becomes single. Never written.
+    supports : Supports or sequence
+        One support per factor, left to right as they multiply; see `as_supports`, `pair` and the families.
+    solver : Solver, optional
+        A solver object such as ``ALS(ridge=0.1)``; by default the first of the table that does not refuse.
+
+    Returns
+    -------
+    Factorization
+        An operator with the factors (in A's precision), their error, a status and a certificate.
+
+    Raises
+    ------
+    SupportError, ShapeError
+        If the supports are none, or do not fit A.
+    InputError, InputTypeError
+        If A holds NaN or infinity, has no entries, or is not numeric.
+    RefusedError
+        If the solver refuses the supports.
+
+    Warns
+    -----
+    NotAttainedWarning
+        If the factors grow while the error falls: the infimum may not be attained.
+    ConvergenceWarning
+        If an iterative solver ran out of its budget.
+
+    Notes
+    -----
+    **Guarantee.** Stated by ``F.certificate``: a global optimum for tractable pairs, otherwise a stationary
+    point with a lower bound on the optimum. Independent parts (connected components of the overlap
+    graph) are solved independently, and everything tractable among them exactly.
+
+    **Cost.** Two passes over A besides the solver's cost; `explain` predicts it.
+
+    References
+    ----------
+    Le, Riccietti, Gribonval, SIAM J. Matrix Anal. Appl. 44 (2023), arXiv:2112.00386.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> A = np.random.default_rng(0).standard_normal((16, 16))
+    >>> F = fsmf.factorize(A, fsmf.monarch(16, blocks=4))
+    >>> F.status.value
+    'global optimum, to working precision'
+    >>> bool(F.verify(A))
+    True
+    """
+    began = time.perf_counter()
+    A, norm = as_matrix(A)
+    structure = analyze(supports)
+    if structure.shape != A.shape:
+        raise ShapeError(
+            f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
+        )
+    choose(structure, solver)
+    exponent = comfortable_exponent(A.dtype, norm)
+    A = divided(A, exponent)
+    out_of_reach = rest = _norm_out_of_reach(A, structure)
+    solved = []
+    for part in structure.parts:
+        one = choose(part.structure, solver)
+        elapsed = time.perf_counter() - began
+        solution = one.solve(A, part, exponent=exponent, rest=rest, elapsed=elapsed)
+        solved.append((part, one, solution))
+        rest = math.hypot(rest, solution.error)
+    return _assemble(structure, solved, A.dtype, norm, out_of_reach, exponent)
+
+
+def _norm_out_of_reach(A: Any, structure: Structure) -> float:
+    """‖A‖_F on the places that no component reaches."""
+    m, n = structure.shape
+    layout = structure.classes.layout
+    if layout.n_covered == m * n:
+        return 0.0
+    norms = []
+    for start in range(0, m, step := max(1, _CHUNK // n)):
+        rows = slice(start, start + step)
+        piece = A[rows].toarray() if sparse.issparse(A) else A[rows]
+        norms.append(frobenius_norm(np.where(layout.covered(rows), 0, piece)))
+    return math.hypot(*norms)
+
+
+def _assemble(
+    structure: Structure,
+    solved: list[tuple[Part, Solver, Solution]],
+    dtype: np.dtype[Any],
+    norm: float,
+    out_of_reach: float,
+    exponent: int,
+) -> Factorization:
+    """Put the parts together: values in place, errors and bounds in quadrature, the weakest promise."""
+    supports = structure.supports
+    solutions = [solution for _, _, solution in solved]
+    factors = []
+    for i, support in enumerate(supports):
+        values = np.zeros(support.nnz, dtype=dtype)
+        for part, _, solution in solved:
+            rows, columns = ((part.rows, part.members), (part.members, part.columns))[i]
+            values[_where(support, part.structure.supports[i], rows, columns)] = (
+                solution.left,
+                solution.right,
+            )[i]
+        factors.append(sparse.csr_array((values, support.indices, support.indptr), shape=support.shape))
+    gradients = [solution.gradient_norm for solution in solutions if solution.gradient_norm is not None]
+    bracket: dict[str, Any] = {
+        "error": math.ldexp(math.hypot(out_of_reach, *(solution.error for solution in solutions)), exponent),
+        "lower_bound": math.ldexp(
+            math.hypot(out_of_reach, *(solution.lower_bound for solution in solutions)), exponent
+        ),
+        "out_of_reach": math.ldexp(out_of_reach, exponent),
+        "blocks": DisjointBlocks.union(solution.blocks for solution in solutions),
+    }
+    certificate: GlobalOptimum | StationaryPoint
+    if gradients:
+        size = math.ldexp(norm, -exponent) * math.hypot(*map(frobenius_norm, factors))
+        certificate = StationaryPoint(
+            **bracket,
+            gradient_norm=math.hypot(*gradients) / size if size else 0.0,
+            ridge=max(float(getattr(solver, "ridge", 0.0)) for _, solver, _ in solved),
+        )
+    else:
+        certificate = GlobalOptimum(**bracket)
+    # The scale taken out of A is shared out between the factors.
+    for factor, share in zip(factors, (exponent // 2, exponent - exponent // 2), strict=True):
+        factor.data = divided(factor.data, -share)
+    return Factorization(
+        factors,
+        supports=supports,
+        norm=norm,
+        status=max(
+            (solution.status for solution in solutions), key=list(Status).index, default=Status.OPTIMAL
+        ),
+        certificate=certificate,
+        history=_merged([solution.history for solution in solutions], out_of_reach, exponent),
+        solver=" + ".join(sorted({type(solver).__name__ for _, solver, _ in solved}, reverse=True)),
+    )
+
+
+def _merged(histories: list[History], out_of_reach: float, exponent: int) -> History:
+    """One history for all parts: a part that has ended stays where it ended."""
+    histories = [history for history in histories if len(history)]
+    if not histories:
+        return History()
+    length = max(map(len, histories))
+
+    def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.pad(values, (0, length - len(values)), mode="edge")
+
+    errors = sum(padded(history.error) ** 2 for history in histories) + out_of_reach**2
+    norms = sum(padded(history.factor_norm) ** 2 for history in histories)
+    seconds = np.max([padded(history.seconds) for history in histories], axis=0)
+    return History(np.ldexp(np.sqrt(errors), exponent), np.sqrt(norms) * 2.0 ** (exponent / 2), seconds)
+
+
+def _where(support: Support, own: Support, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any] | slice:
+    """Where the places of a part's support are stored in the whole support."""
+    if own.nnz == support.nnz:
+        return slice(None)
+    width = support.shape[1]
+    i, k = support.coordinates()
+    own_i, own_k = own.coordinates()
+    positions: NDArray[Any] = np.searchsorted(
+        i.astype(np.int64) * width + k, rows[own_i].astype(np.int64) * width + columns[own_k]
+    )
+    return positions
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Tell what `factorize` would do, and why; ``print`` it.
+
+    Attributes
+    ----------
+    structure : Structure
+        The examination of the supports.
+    answers : tuple of (Solver, str or None)
+        Each solver of the table with its refusal, or None.
+    steps : tuple of (int, int, Solver, Cost)
+        For each independent part: its shape, who solves it, and the predicted cost.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> print(fsmf.explain(fsmf.monarch(64, blocks=8)))  # doctest: +ELLIPSIS
+    2 factors for a matrix 64×64, 1024 parameters (0.25 of m·n)
+    ...
+    plan: BlockSVD on 64×64, promises GlobalOptimum, about ... s and ...B
+    """
+
+    structure: Structure
+    answers: tuple[tuple[Solver, str | None], ...]
+    steps: tuple[tuple[tuple[int, int], Solver, Cost], ...]
+
+    def __str__(self) -> str:
+        lines = list(self.structure.facts())
+        for solver, refusal in self.answers:
+            name = type(solver).__name__
+            lines.append(
+                f"refuses: {refusal}" if refusal else f"accepts: {name}, promises {solver.promise.name}"
+            )
+        counts: dict[tuple[str, str, tuple[int, int]], int] = {}
+        for shape, solver, _ in self.steps:
+            key = (type(solver).__name__, solver.promise.name, shape)
+            counts[key] = counts.get(key, 0) + 1
+        for (name, promise, (m, n)), count in counts.items():
+            cost = [c for s, one, c in self.steps if (type(one).__name__, s) == (name, (m, n))]
+            seconds, nbytes = sum(c.seconds for c in cost), max(c.nbytes for c in cost)
+            times = f"{count} times " if count > 1 else ""
+            budget = "about" if name == "BlockSVD" else "at most about"
+            lines.append(
+                f"plan: {name} {times}on {m}×{n}, promises {promise}, "
+                f"{budget} {seconds:.2g} s and {_bytes(nbytes)}"
+            )
+        if not self.steps:
+            lines.append("plan: none; every solver refuses")
+        return "\n".join(lines)
+
+
+def _bytes(count: float) -> str:
+    power = min(4, int(math.log(max(count, 1), 1000)))
+    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def explain(supports: Any, *, solver: Solver | None = None) -> Plan:
+    """Say what `factorize` would do with these supports, without any matrix.
+
+    Parameters
+    ----------
+    supports : Supports or sequence
+        One support per factor, left to right; see `as_supports`.
+    solver : Solver, optional
+        As for `factorize`.
+
+    Returns
+    -------
+    Plan
+        The facts, who refuses and why, who accepts, what is promised, and the predicted time and memory.
+
+    Raises
+    ------
+    SupportError, ShapeError, InputTypeError
+        As `as_supports`.
+
+    Notes
+    -----
+    **Guarantee.** The plan is the one that `factorize` follows. Times are rough predictions.
+
+    **Cost.** That of `analyze`.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> plan = fsmf.explain(fsmf.lu(3))
+    >>> [refusal is None for _, refusal in plan.answers]
+    [False, True]
+    """
+    structure = analyze(supports)
+    answers = refusals(structure)
+    steps = []
+    if solver is not None or any(refusal is None for _, refusal in answers):
+        choose(structure, solver)
+        for part in structure.parts:
+            one = choose(part.structure, solver)
+            steps.append((part.structure.shape, one, one.predict(part.structure)))
+    return Plan(structure, tuple(answers), tuple(steps))

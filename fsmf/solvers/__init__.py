@@ -1,0 +1,1 @@
+"""The ways: one file, one algorithm, one guarantee."""

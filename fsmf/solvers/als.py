@@ -1,0 +1,353 @@
+"""Any two supports: alternating least squares, a stationary point, and a bound on what is left to gain."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.certificates import StationaryPoint
+from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError
+from fsmf.factorization import History, Status
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.truncated_svd import truncated_svd
+from fsmf.solvers.base import Cost, Solution
+from fsmf.solvers.problem import PairProblem
+from fsmf.supports.blocks import DisjointBlocks, block_families
+from fsmf.supports.layout import Index, IndexLists, group_equal
+from fsmf.tractability import Part, Structure
+
+__all__ = ["ALS", "Sweep"]
+
+Array = NDArray[Any]
+
+# Sweeps in a row that must gain less than `rtol` before a start counts as converged.
+_PATIENCE = 3
+
+# Factors count as growing when their squared norm exceeds this multiple of what an exact, balanced product
+# without cancellation needs at most (2 √r ‖A‖), and rose over the last half of the sweeps by this ratio.
+_LARGE, _RISING = 4.0, 1.02
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Tell a callback where the solver is.
+
+    Attributes
+    ----------
+    start : int
+        Which start, from 0.
+    sweep : int
+        How many sweeps of this start are done.
+    error : float
+        ‖A − X Y‖_F, in the units of A.
+    factor_norm : float
+        Norm of the balanced factors, in the units of √A.
+    seconds : float
+        Time since the solve began, in seconds.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> seen = []
+    >>> F = fsmf.factorize(np.eye(3), fsmf.lu(3), solver=fsmf.ALS(starts=1, callback=seen.append))
+    >>> seen[0].start, seen[0].sweep
+    (0, 1)
+    """
+
+    start: int
+    sweep: int
+    error: float
+    factor_norm: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ALS:
+    """Alternate between exact least-squares solutions for X and for Y.
+
+    With Y fixed each row of X is a least-squares problem on its own support, and conversely; rows with equal
+    supports share one factorization. Between sweeps the factors are extrapolated along their last step, and
+    the extrapolation is taken back whenever the error would rise: the error never does. Several starts
+    are made, the first from the dominant singular vectors of each class's block, largest first, deflating.
+
+    Parameters
+    ----------
+    starts : int
+        Number of starts; the best is kept. With `initial` the first start is the warm one.
+    max_sweeps : int
+        Sweeps per start.
+    max_seconds : float, optional
+        Time for everything, in seconds.
+    rtol : float
+        A start has converged when three sweeps in a row lower the squared error (plus ridge term)
+        by less than this fraction of it.
+    ridge : float
+        Weight λ ≥ 0 in ``‖A − X Y‖² + λ(‖X‖² + ‖Y‖²)``, in the units of A. With λ > 0 a minimiser exists.
+    initial : Factorization or tuple of two arrays, optional
+        Warm start: factors of shapes ``(m, r)`` and ``(r, n)``, as they multiply.
+    rng : int or numpy.random.Generator
+        Seed of the random starts; results are deterministic for a given seed.
+    callback : callable, optional
+        Called with a `Sweep` after each sweep; returning True ends the solve with the best so far.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+
+    Notes
+    -----
+    **Guarantee.** `StationaryPoint`: the gradient norm is recorded, and disjoint blocks prove a lower bound
+    on every product, so the gap to the optimum is known. When factors grow while the error falls,
+    the status says so and `NotAttainedWarning` is issued: the infimum may not be attained.
+
+    **Cost.** Per sweep O(mnr + (m + n)r² + Σ_i k_i³), k_i being the size of each distinct row or column
+    support. Computes in double precision, whatever A's; memory is three times A in double precision, plus
+    dense factors.
+
+    References
+    ----------
+    A. Ang, J. Cohen, N. Gillis, L. T. K. Hien, "Accelerating block coordinate descent for nonnegative tensor
+    factorization", Numer. Linear Algebra Appl. 28 (2021), for the extrapolation.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> A = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> F = fsmf.factorize(A, fsmf.lu(2), solver=fsmf.ALS(max_sweeps=200))
+    >>> F.relative_error < 1e-6
+    True
+    """
+
+    starts: int = 4
+    max_sweeps: int = 1000
+    max_seconds: float | None = None
+    rtol: float = 1e-7
+    ridge: float = 0.0
+    initial: Any = None
+    rng: int | np.random.Generator = 0
+    callback: Callable[[Sweep], bool | None] | None = None
+
+    promise: ClassVar[type[StationaryPoint]] = StationaryPoint
+
+    def __post_init__(self) -> None:
+        for name in ("starts", "max_sweeps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+                raise OptionError(f"{name} must be an integer of at least 1; found {value!r}")
+        for name in ("rtol", "ridge", "max_seconds"):
+            value = getattr(self, name)
+            if name == "max_seconds" and value is None:
+                continue
+            real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+            if not real or not 0 <= value < math.inf:
+                raise OptionError(f"{name} must be a finite number of at least 0; found {value!r}")
+        try:
+            np.random.default_rng(self.rng)
+        except (TypeError, ValueError) as error:
+            raise OptionError(
+                f"rng must be a seed or a numpy Generator; found {self.rng!r}: {error}"
+            ) from None
+        if self.callback is not None and not callable(self.callback):
+            raise OptionError(f"callback must be callable; found {self.callback!r}")
+
+    def refuses(self, structure: Structure) -> str | None:
+        """Return None, or the one sentence that says why not."""
+        if not structure.is_pair:
+            return f"ALS takes two factors; found {len(structure.supports)}"
+        return None
+
+    def predict(self, structure: Structure) -> Cost:
+        """Predict the cost of all starts and sweeps for supports that are not refused."""
+        flops = nbytes = 0.0
+        for part in structure.parts:
+            (m, r), (_, n) = (support.shape for support in part.structure.supports)
+            solves = sum(float((support.astype(float) ** 3).sum()) for support in _degrees(part.structure))
+            flops += 6.0 * m * n * r + 2.0 * (m + n) * r * r + solves
+            nbytes = max(nbytes, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r))
+        return Cost(self.starts * self.max_sweeps * flops, nbytes)
+
+    def solve(
+        self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
+    ) -> Solution:
+        """Solve one part of A; see `Solver.solve`."""
+        problem = PairProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        clock = _Clock(elapsed, self.max_seconds)
+        best: _Run | None = None
+        for start, factors in enumerate(self._starting_points(problem, A.shape)):
+            run = self._run(problem, factors, start, rest, clock)
+            if best is None or run.objective < best.objective:
+                best = run
+            if run.status is Status.STOPPED or clock.is_over() or run.objective <= problem.negligible:
+                break
+        assert best is not None
+        status = self._warn(problem, best)
+        bound, blocks = _best_bound(problem, part)
+        X, Y = (factor.astype(A.dtype) for factor in problem.balanced_by_class(best.X, best.Y))
+        error = math.sqrt(problem.squared_error(X, Y))
+        left, right = problem.values(X, Y)
+        return Solution(
+            left=left,
+            right=right,
+            error=error,
+            # The bound and the error are both exact only up to rounding.
+            lower_bound=min(bound, error),
+            status=status,
+            blocks=blocks,
+            gradient_norm=problem.gradient_norm(X, Y),
+            history=best.history,
+        )
+
+    def _starting_points(self, problem: PairProblem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
+        rng = np.random.default_rng(self.rng)
+        first: Callable[[np.random.Generator], tuple[Array, Array]] = problem.spectral
+        for start in range(self.starts):
+            if start == 0 and self.initial is not None:
+                yield problem.warm(self.initial, shape)
+            else:
+                yield first(rng)
+                first = problem.random
+
+    def _run(
+        self, problem: PairProblem, factors: tuple[Array, Array], start: int, rest: float, clock: _Clock
+    ) -> _Run:
+        """Sweep from one starting point until nothing is gained, or a budget ends."""
+        run = _Run(problem, *factors)
+        ahead, step, limit, plain, idle = run.Y, 0.5, 1.0, True, 0
+        for sweep in range(1, self.max_sweeps + 1):
+            X = problem.solve_left(ahead)
+            if not plain:
+                X += step * (X - run.X)
+            Y = problem.solve_right(X)
+            squared_error, before = problem.squared_error(X, Y), run.objective
+            gain = before - squared_error - problem.penalty(X, Y)
+            # A plain sweep can only fail to gain by rounding.
+            if gain >= 0:
+                ahead = Y if plain else Y + step * (Y - run.Y)
+                run.X, run.Y, run.squared_error = X, Y, squared_error
+                plain, limit, step = False, min(1.0, 1.05 * limit), min(limit, 1.1 * step)
+                if problem.ridge:
+                    # Equal norms cost the least penalty.
+                    problem.balance(run.X, run.Y, ahead)
+            else:
+                idle += plain
+                ahead, plain, limit, step = run.Y, True, step, step / 1.5
+            run.record(clock)
+            if self.callback is not None:
+                error = math.ldexp(math.hypot(rest, run.errors[-1]), problem.exponent)
+                norm = run.norms[-1] * 2.0 ** (problem.exponent / 2)
+                if self.callback(Sweep(start, sweep, error, norm, clock.seconds())) is True:
+                    run.status = Status.STOPPED
+                    break
+            if gain >= 0:
+                idle = idle + 1 if before - run.objective <= self.rtol * before else 0
+            if idle >= _PATIENCE or run.objective <= problem.negligible:
+                run.status = Status.CONVERGED
+                break
+            if clock.is_over():
+                break
+        return run
+
+    def _warn(self, problem: PairProblem, run: _Run) -> Status:
+        """Tell growing factors from other ends, and warn of what a user should know."""
+        if not self.ridge and run.is_growing():
+            warnings.warn(
+                f"{Status.FACTORS_GROW.value}: after {len(run.errors)} sweeps the error is "
+                f"{run.errors[-1] / problem.norm:.3g} of the norm of A and the factors are "
+                f"{run.norms[-1] / run.norms[0]:.3g} times as large as at first; "
+                "the infimum may not be attained; use ridge= to bound the factors",
+                NotAttainedWarning,
+                stacklevel=4,
+            )
+            return Status.FACTORS_GROW
+        if run.status is Status.OUT_OF_BUDGET:
+            warnings.warn(
+                f"ALS is out of budget after {len(run.errors)} sweeps: the error was still falling; raise "
+                "max_sweeps or max_seconds, or rtol if the result is good enough",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return run.status
+
+
+class _Clock:
+    """Seconds since the solve began, and whether they are used up."""
+
+    def __init__(self, elapsed: float, max_seconds: float | None) -> None:
+        self._zero = time.perf_counter() - elapsed
+        self._limit = math.inf if max_seconds is None else max_seconds
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._zero
+
+    def is_over(self) -> bool:
+        return self.seconds() >= self._limit
+
+
+class _Run:
+    """One start: the best factors so far and how they came about."""
+
+    def __init__(self, problem: PairProblem, X: Array, Y: Array) -> None:
+        self.problem, self.X, self.Y = problem, X, Y
+        self.squared_error = problem.squared_error(X, Y)
+        self.status = Status.OUT_OF_BUDGET
+        self.errors: list[float] = []
+        self.norms: list[float] = []
+        self.times: list[float] = []
+
+    @property
+    def objective(self) -> float:
+        return self.squared_error + self.problem.penalty(self.X, self.Y)
+
+    def record(self, clock: _Clock) -> None:
+        self.errors.append(math.sqrt(self.squared_error))
+        self.norms.append(self.problem.balanced_norm(self.X, self.Y))
+        self.times.append(clock.seconds())
+
+    @property
+    def history(self) -> History:
+        return History(np.array(self.errors), np.array(self.norms), np.array(self.times))
+
+    def is_growing(self) -> bool:
+        """Whether factors are far larger than needed, and grew over the last half of the sweeps."""
+        middle = len(self.norms) // 2
+        bounded = 2 * math.sqrt(min(self.problem.A.shape)) * self.problem.norm
+        return (
+            len(self.norms) >= 10
+            and self.norms[-1] ** 2 > _LARGE * bounded
+            and self.norms[-1] > _RISING * self.norms[middle]
+            and self.errors[-1] < self.errors[middle]
+        )
+
+
+def _degrees(structure: Structure) -> Iterator[Index]:
+    """How many entries each distinct row of X, and each distinct column of Y, may have."""
+    left, right = structure.supports
+    for support in (left, right.T):
+        lists = IndexLists.of(support)
+        yield lists.sizes[group_equal(lists)[1]]
+
+
+def _best_bound(problem: PairProblem, part: Part) -> tuple[float, DisjointBlocks]:
+    """The best of the lower bounds that the families of disjoint blocks prove."""
+    nothing = IndexLists(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    best, proof = 0.0, DisjointBlocks(nothing, nothing)
+    for rows, columns, ranks in block_families(part.structure.classes):
+        tails = [
+            truncated_svd(problem.A, rows[t][None], columns[t][None], int(ranks[t])).tails[0]
+            if ranks[t]
+            else frobenius_norm(problem.A[np.ix_(rows[t], columns[t])])
+            for t in range(len(rows))
+        ]
+        bound = math.hypot(*tails)
+        if bound > best:
+            best = bound
+            proof = part.locate(rows, columns)
+    return best, proof

@@ -1,0 +1,99 @@
+"""What a solver must answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from fsmf.certificates import GlobalOptimum, StationaryPoint
+from fsmf.factorization import History, Status
+from fsmf.supports.blocks import DisjointBlocks
+from fsmf.tractability import Part, Structure
+
+__all__ = ["Cost", "Solution", "Solver"]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Predict what a solve takes: a plan, not a promise.
+
+    Attributes
+    ----------
+    flops : float
+        Floating-point operations.
+    nbytes : float
+        Bytes of memory beyond A.
+    """
+
+    flops: float
+    nbytes: float
+
+    # Sustained rate assumed for a prediction, operations per second: about what batched small dense
+    # algebra reaches on two cores.
+    RATE = 4e9
+
+    @property
+    def seconds(self) -> float:
+        """Predicted time in seconds."""
+        return self.flops / self.RATE
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Hold the factors of one part, measured on the places within its reach.
+
+    Attributes
+    ----------
+    left, right : ndarray
+        Values of the two factors in the row-major order of their supports, shapes ``(nnz,)``.
+    error, lower_bound : float
+        ‖A − X Y‖_F on the places within reach, and what the blocks prove that every product misses there.
+    status : Status
+        How the solver ended.
+    blocks : DisjointBlocks
+        The blocks, of the whole matrix, that prove the lower bound.
+    gradient_norm : float or None
+        For a stationary point, the norm of half the gradient of the objective.
+    history : History
+        What an iterative solver went through.
+    """
+
+    left: NDArray[Any]
+    right: NDArray[Any]
+    error: float
+    lower_bound: float
+    status: Status
+    blocks: DisjointBlocks
+    gradient_norm: float | None = None
+    history: History = field(default_factory=History)
+
+
+class Solver(Protocol):
+    """Answer whether, at what cost, with what promise, and solve.
+
+    Notes
+    -----
+    **Guarantee** and **Cost** are stated by each solver's own docstring.
+    """
+
+    @property
+    def promise(self) -> type[GlobalOptimum] | type[StationaryPoint]:
+        """The kind of certificate that a result carries."""
+
+    def refuses(self, structure: Structure) -> str | None:
+        """Return None, or the one sentence that says why not."""
+
+    def predict(self, structure: Structure) -> Cost:
+        """Predict the cost for supports that are not refused."""
+
+    def solve(
+        self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
+    ) -> Solution:
+        """Solve one independent part.
+
+        Only the places of A within the part's reach are looked at, and A is never written. A has been
+        divided by ``2**exponent``, which matters to options in the units of A. `rest` is the error that
+        the part cannot change, and `elapsed` the seconds spent so far: for progress reports and budgets.
+        """
