@@ -136,9 +136,9 @@ class _Bracket:
 
     def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
         slack = _slack(A, factors)
-        error, out_of_reach = residual_norms(A, supports, factors)
+        error, out_of_reach = _residual_norms(A, supports, factors)
         disjoint = _are_disjoint(self.blocks, supports.shape)
-        bound = lower_bound(A, supports, self.blocks, out_of_reach) if disjoint else math.nan
+        bound = _lower_bound(A, supports, self.blocks, out_of_reach) if disjoint else math.nan
         return [
             Check("error", self.error, error, _close(self.error, error, slack)),
             Check(
@@ -254,7 +254,7 @@ class StationaryPoint(_Bracket):
         )
 
 
-def residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple[float, float]:
+def _residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple[float, float]:
     """‖A − X Y‖_F, and ‖A‖_F on the places out of reach, by forming the products row by row."""
     (X, Y), (left, right) = (sparse.csr_array(factor) for factor in factors), supports
     reach_left, reach_right = left.to_sparse().astype(np.int32), right.to_sparse().astype(np.int32)
@@ -270,7 +270,7 @@ def residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple[
     return math.hypot(*errors), math.hypot(*outside)
 
 
-def lower_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reach: float) -> float:
+def _lower_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reach: float) -> float:
     """The bound that disjoint blocks prove, by counting components and by LAPACK singular values."""
     left, right = supports
     by_row, by_column = left.to_sparse(), right.T.to_sparse()

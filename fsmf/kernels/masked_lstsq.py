@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["RowGroups", "masked_lstsq"]
+__all__ = ["Bucket", "RowGroups", "masked_lstsq"]
 
 Index = NDArray[np.integer[Any]]
 

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from fsmf.supports.support import Support
 
-__all__ = ["Index", "IndexLists", "Layout", "Places", "group_equal", "group_equal_pairs"]
+__all__ = ["Index", "IndexLists", "Layout", "Places", "group_equal", "group_equal_pairs", "offsets"]
 
 Index = NDArray[np.integer[Any]]
 

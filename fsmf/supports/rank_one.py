@@ -37,7 +37,19 @@ __all__ = [
 
 
 class EquivalenceClass(NamedTuple):
-    """Components with one and the same rank-one support ``rows × columns``."""
+    """Hold components with one and the same rank-one support ``rows × columns``.
+
+    Attributes
+    ----------
+    members, rows, columns : ndarray of int
+        The components, and the rows and the columns of their rectangle, ascending.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.equivalence_classes(fsmf.lu(2))[1].rows.tolist()
+    [1]
+    """
 
     members: Index
     rows: Index
@@ -151,9 +163,30 @@ def equivalence_classes(supports: Any) -> EquivalenceClasses:
 
 
 def complete_cover(classes: EquivalenceClasses) -> Support:
-    """Return S*, the union of the complete classes' rectangles, as a `Support` of shape ``(m, n)``.
+    """Return S*, the union of the complete classes' rectangles.
 
     On S* the complete classes make any matrix, so only what lies outside is at stake.
+
+    Parameters
+    ----------
+    classes : EquivalenceClasses
+        The classes of a pair.
+
+    Returns
+    -------
+    Support
+        S*, of shape ``(m, n)``.
+
+    Notes
+    -----
+    Cost: linear in the places that S* covers.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.complete_cover(fsmf.equivalence_classes(fsmf.lu(2))).toarray().astype(int)
+    array([[0, 0],
+           [0, 1]])
     """
     which = np.flatnonzero(classes.complete)
     layout = Layout.of(classes.rows.take(which), classes.columns.take(which), classes.shape)

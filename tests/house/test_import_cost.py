@@ -1,0 +1,31 @@
+"""`import fsmf` loads nothing that it may not need, and is quick."""
+
+import statistics
+import subprocess
+import sys
+
+HEAVY = {"cupy", "torch", "sympy", "networkx", "numba", "matplotlib"}
+SECONDS = 0.15  # of processor time, beyond what scipy.sparse.linalg takes: no neighbour can lengthen it much
+
+LOADED = "import sys, fsmf; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+TIMED = """
+import scipy.sparse.linalg
+from time import process_time
+start = process_time()
+import fsmf
+print(process_time() - start)
+"""
+
+
+def fresh(program: str) -> str:
+    """What a new interpreter prints."""
+    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+
+def test_import_loads_only_numpy_and_scipy():
+    assert HEAVY & set(fresh(LOADED).split()) == set()
+
+
+def test_import_is_quick():
+    fresh(TIMED)  # compiles what is not compiled yet
+    assert statistics.median(float(fresh(TIMED)) for _ in range(5)) < SECONDS
