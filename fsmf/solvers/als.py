@@ -188,9 +188,10 @@ class ALS:
             if run.status is Status.STOPPED or clock.is_over() or run.objective <= problem.negligible:
                 break
         assert best is not None
-        status = self._warn(problem, best)
+        X, Y = problem.settled(best.X, best.Y)
+        status = self._warn(best, problem.balanced_norm(X, Y))
         bound, blocks = _best_bound(problem, part)
-        X, Y = (factor.astype(A.dtype) for factor in problem.balanced_by_class(best.X, best.Y))
+        X, Y = X.astype(A.dtype), Y.astype(A.dtype)
         error = math.sqrt(problem.squared_error(X, Y))
         left, right = problem.values(X, Y)
         return Solution(
@@ -255,9 +256,10 @@ class ALS:
                 break
         return run
 
-    def _warn(self, problem: PairProblem, run: _Run) -> Status:
+    def _warn(self, run: _Run, settled_norm: float) -> Status:
         """Tell growing factors from other ends, and warn of what a user should know."""
-        if not self.ridge and run.is_growing():
+        problem = run.problem
+        if not self.ridge and run.is_growing(settled_norm):
             warnings.warn(
                 f"{Status.FACTORS_GROW.value}: after {len(run.errors)} sweeps the error is "
                 f"{run.errors[-1] / problem.norm:.3g} of the norm of A and the factors are "
@@ -315,13 +317,16 @@ class _Run:
     def history(self) -> History:
         return History(np.array(self.errors), np.array(self.norms), np.array(self.times))
 
-    def is_growing(self) -> bool:
-        """Whether factors are far larger than needed, and grew over the last half of the sweeps."""
+    def is_growing(self, settled_norm: float) -> bool:
+        """Whether factors are far larger than needed, and grew over the last half of the sweeps.
+
+        The norm is the one that is left when the product is kept and the norm lowered.
+        """
         middle = len(self.norms) // 2
         bounded = 2 * math.sqrt(min(self.problem.A.shape)) * self.problem.norm
         return (
             len(self.norms) >= 10
-            and self.norms[-1] ** 2 > _LARGE * bounded
+            and settled_norm**2 > _LARGE * bounded
             and self.norms[-1] > _RISING * self.norms[middle]
             and self.errors[-1] < self.errors[middle]
         )
