@@ -128,9 +128,10 @@ class _Bracket:
             A = divided(A, exponent)
             shares = (exponent // 2, exponent - exponent // 2)
             factors = [_divided(factor, share) for factor, share in zip(factors, shares, strict=True)]
-        in_units: dict[str, Any] = {
-            name: math.ldexp(getattr(self, name), -exponent) for name in self.in_units
-        }
+        with np.errstate(over="ignore"):
+            in_units: dict[str, Any] = {
+                name: float(np.ldexp(getattr(self, name), -exponent)) for name in self.in_units
+            }
         scaled = replace(self, **in_units)
         return Verification(tuple(scaled._checks(A, supports, factors)))
 
@@ -353,4 +354,5 @@ def _slack(A: Any, factors: Sequence[Any]) -> float:
 
 
 def _close(recorded: float, found: float, slack: float, rtol: float = 1e-7) -> bool:
-    return math.isfinite(recorded) and abs(recorded - found) <= rtol * abs(found) + slack
+    norms = 0 <= recorded < math.inf and 0 <= found < math.inf
+    return norms and abs(recorded - found) <= rtol * found + slack

@@ -226,7 +226,7 @@ class Plan:
     >>> print(fsmf.explain(fsmf.monarch(64, blocks=8)))  # doctest: +ELLIPSIS
     2 factors for a matrix 64×64, 1024 parameters (0.25 of m·n)
     ...
-    plan: BlockSVD on 64×64, promises GlobalOptimum, about ... s and ...B
+    plan: BlockSVD on 64×64, about ... s and ...B
     """
 
     structure: Structure
@@ -236,31 +236,25 @@ class Plan:
     def __str__(self) -> str:
         lines = list(self.structure.facts())
         for solver, refusal in self.answers:
-            name = type(solver).__name__
-            lines.append(
-                f"refuses: {refusal}" if refusal else f"accepts: {name}, promises {solver.promise.name}"
+            if refusal is None:
+                name, cost = type(solver).__name__, solver.predict(self.structure)
+                lines.append(f"accepts: {name}, promises {solver.promise.name}, {cost}")
+            else:
+                lines.append(f"refuses: {refusal}")
+        costs: dict[str, list[Cost]] = {}
+        for (m, n), solver, cost in self.steps:
+            costs.setdefault(f"{type(solver).__name__} on {m}×{n}", []).append(cost)
+        for what, same in costs.items():
+            times = f"{len(same)} times " if len(same) > 1 else ""
+            total = Cost(
+                sum(cost.flops for cost in same),
+                max(cost.nbytes for cost in same),
+                sum(cost.overhead for cost in same),
             )
-        counts: dict[tuple[str, str, tuple[int, int]], int] = {}
-        for shape, solver, _ in self.steps:
-            key = (type(solver).__name__, solver.promise.name, shape)
-            counts[key] = counts.get(key, 0) + 1
-        for (name, promise, (m, n)), count in counts.items():
-            cost = [c for s, one, c in self.steps if (type(one).__name__, s) == (name, (m, n))]
-            seconds, nbytes = sum(c.seconds for c in cost), max(c.nbytes for c in cost)
-            times = f"{count} times " if count > 1 else ""
-            budget = "about" if name == "BlockSVD" else "at most about"
-            lines.append(
-                f"plan: {name} {times}on {m}×{n}, promises {promise}, "
-                f"{budget} {seconds:.2g} s and {_bytes(nbytes)}"
-            )
+            lines.append(f"plan: {times}{what}, {total}")
         if not self.steps:
             lines.append("plan: none; every solver refuses")
         return "\n".join(lines)
-
-
-def _bytes(count: float) -> str:
-    power = min(4, int(math.log(max(count, 1), 1000)))
-    return f"{count / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
 def explain(supports: Any, *, solver: Solver | None = None) -> Plan:

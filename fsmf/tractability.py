@@ -49,8 +49,8 @@ class Identifiability(Enum):
 
     TERMS = "each rank-one term of an exact product is read off from it: factors are unique up to scaling"
     CLASSES = (
-        "the part of each class is read off from an exact product: its factors are unique up to an "
-        "invertible matrix"
+        "the part of each class is read off from an exact product: where its rank is full, its factors are "
+        "unique up to an invertible matrix"
     )
     GENERIC = "almost every exact product determines the part of each class, found one after another"
     UNKNOWN = "not settled by these tests"

@@ -12,8 +12,9 @@ from scipy import sparse
 
 __all__ = ["frobenius_norm"]
 
-# Entries per partial sum: small enough to stay in cache when a piece is converted to double precision.
-_PIECE = 1 << 15
+# Entries per partial sum: they stay in cache when converted to double precision, and are too few for a BLAS
+# to start threads, which on a busy machine cost more than the sum.
+_PIECE = 1 << 13
 
 # Sums of squares in this range lost nothing to overflow or underflow.
 _SAFE = (1e-280, 1e300)

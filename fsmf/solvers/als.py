@@ -30,6 +30,9 @@ Array = NDArray[Any]
 # Sweeps in a row that must gain less than `rtol` before a start counts as converged.
 _PATIENCE = 3
 
+# Seconds that a sweep takes however small the matrix.
+_OVERHEAD = 3e-4
+
 # Factors count as growing when their squared norm exceeds this multiple of what an exact, balanced product
 # without cancellation needs at most (2 √r ‖A‖), and rose over the last half of the sweeps by this ratio.
 _LARGE, _RISING = 4.0, 1.02
@@ -172,7 +175,8 @@ class ALS:
             solves = sum(float((support.astype(float) ** 3).sum()) for support in _degrees(part.structure))
             flops += 6.0 * m * n * r + 2.0 * (m + n) * r * r + solves
             nbytes = max(nbytes, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r))
-        return Cost(self.starts * self.max_sweeps * flops, nbytes)
+        sweeps = self.starts * self.max_sweeps
+        return Cost(sweeps * flops, nbytes, sweeps * _OVERHEAD * len(structure.parts))
 
     def solve(
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,13 +23,16 @@ class Cost:
     Attributes
     ----------
     flops : float
-        Floating-point operations.
+        Floating-point operations, at most.
     nbytes : float
         Bytes of memory beyond A.
+    overhead : float
+        Seconds that do not depend on sizes, such as calls of array functions.
     """
 
     flops: float
     nbytes: float
+    overhead: float = 1e-3
 
     # Sustained rate assumed for a prediction, operations per second: about what batched small dense
     # algebra reaches on two cores.
@@ -37,7 +41,12 @@ class Cost:
     @property
     def seconds(self) -> float:
         """Predicted time in seconds."""
-        return self.flops / self.RATE
+        return self.flops / self.RATE + self.overhead
+
+    def __str__(self) -> str:
+        power = min(4, int(math.log(max(self.nbytes, 1), 1000)))
+        size = f"{self.nbytes / 1000**power:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[power]}"
+        return f"about {self.seconds:.2g} s and {size}"
 
 
 @dataclass(frozen=True)

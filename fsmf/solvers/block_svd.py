@@ -87,7 +87,8 @@ class BlockSVD:
             svd = truncated_svd(A, part.rows[rows], part.columns[columns], int(rank))
             tails.append(svd.tails)
             # The members of all classes pooled in a rectangle share its singular triplets.
-            members = np.stack([classes.members.take(rectangles.classes[t]).indices for t in which])
+            members = classes.members.take(rectangles.classes.take(which).indices).indices
+            members = members.reshape(len(which), rank)
             k = svd.s.shape[1]
             root = np.sqrt(svd.s)[:, :, None]
             X[_positions(left.T, members[:, :k], rows)] = svd.U.swapaxes(1, 2) * root

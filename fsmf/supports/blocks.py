@@ -71,17 +71,8 @@ class DisjointBlocks:
         """Put blocks of different parts together."""
         families = list(families)
         return cls(
-            *(
-                _lists(
-                    [
-                        lists[t]
-                        for family in families
-                        for lists in (getattr(family, side),)
-                        for t in range(len(lists))
-                    ]
-                )
-                for side in ("rows", "columns")
-            )
+            IndexLists.concatenated([family.rows for family in families]),
+            IndexLists.concatenated([family.columns for family in families]),
         )
 
     @property
@@ -131,13 +122,7 @@ def block_families(classes: EquivalenceClasses) -> Iterator[BlockFamily]:
         useful = [block for block in blocks if block[2] < min(len(block[0]), len(block[1]))]
         if useful:
             rows, columns, ranks = zip(*useful, strict=True)
-            yield BlockFamily(_lists(rows), _lists(columns), np.array(ranks))
-
-
-def _lists(parts: Sequence[Index]) -> IndexLists:
-    nothing = np.zeros(0, dtype=np.int64)
-    sizes = np.array([len(part) for part in parts], dtype=np.int64)
-    return IndexLists(np.concatenate([[0], np.cumsum(sizes)]), np.concatenate([nothing, *parts]))
+            yield BlockFamily(IndexLists.of_arrays(rows), IndexLists.of_arrays(columns), np.array(ranks))
 
 
 def _repeated(type_of: Index) -> Iterator[tuple[int, Index]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -53,12 +53,27 @@ class IndexLists:
         return IndexLists(csc.indptr, csc.indices)
 
     @staticmethod
+    def of_arrays(arrays: Sequence[Index]) -> IndexLists:
+        """Each array as a list."""
+        sizes = np.array([len(array) for array in arrays], dtype=np.int64)
+        return IndexLists(offsets(sizes), np.concatenate([np.zeros(0, dtype=np.int64), *arrays]))
+
+    @staticmethod
+    def concatenated(many: Sequence[IndexLists]) -> IndexLists:
+        """All lists of each, one after another."""
+        if len(many) == 1:
+            return many[0]
+        sizes = IndexLists.of_arrays([lists.sizes for lists in many]).indices
+        return IndexLists(offsets(sizes), IndexLists.of_arrays([lists.indices for lists in many]).indices)
+
+    @staticmethod
     def of(support: Support) -> IndexLists:
         """The rows of a support as lists of columns."""
         return IndexLists(support.indptr, support.indices)
 
 
 def offsets(sizes: Index) -> Index:
+    """Where lists of these sizes start in a flat array, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
 
 
