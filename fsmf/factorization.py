@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,21 @@ __all__ = ["Factorization", "History", "Status", "load"]
 
 _FORMAT = "fsmf factorization"
 _VERSION = 1
+
+# What reading a file that is not ours, or not whole, may end in.
+_UNREADABLE = (
+    FsmfError,
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class Status(Enum):
@@ -377,51 +392,46 @@ def load(path: str | os.PathLike[str]) -> Factorization:
     16
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile) or "header" not in file:
-                raise FileFormatError(f"{path} is not a factorization that fsmf saved; it has no header")
-            arrays = {name: file[name] for name in file.files}
-        text, checksum = str(arrays.pop("header")), str(arrays.pop("checksum"))
-        header = json.loads(text)
-        if header["format"] != _FORMAT:
-            raise FileFormatError(
-                f"{path} is not a factorization that fsmf saved; found {header['format']!r}"
-            )
-        if header["version"] > _VERSION:
-            raise FileFormatError(
-                f"{path} has version {header['version']} and this fsmf reads up to {_VERSION}; upgrade fsmf"
-            )
-        if checksum != _checksum(text, arrays):
-            raise FileFormatError(f"{path} is damaged: its checksum does not agree; write it again")
-        return _rebuild(header, arrays)
-    except FsmfError:
+        with open(path, "rb") as file:
+            return _read(file)
+    except (FileNotFoundError, PermissionError, IsADirectoryError):
         raise
-    except OSError as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
-        raise FileFormatError(f"{path} cannot be read as a factorization: {error}") from error
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
+    except _UNREADABLE as error:
         raise FileFormatError(
-            f"{path} is not a factorization that fsmf saved, or is damaged: {error}"
+            f"{path} is no factorization that fsmf saved, or is damaged: {error}"
         ) from error
+
+
+def _read(file: BinaryIO) -> Factorization:
+    with np.load(file, allow_pickle=False) as archive:
+        if not isinstance(archive, np.lib.npyio.NpzFile) or "header" not in archive:
+            raise FileFormatError("it has no header")
+        arrays = {name: archive[name] for name in archive.files}
+    text, checksum = str(arrays.pop("header")), str(arrays.pop("checksum"))
+    header = json.loads(text)
+    if header["format"] != _FORMAT:
+        raise FileFormatError(f"its format is {header['format']!r}")
+    if header["version"] > _VERSION:
+        raise FileFormatError(
+            f"it has version {header['version']}, and this fsmf reads up to {_VERSION}; upgrade fsmf"
+        )
+    if checksum != _checksum(text, arrays):
+        raise FileFormatError("its checksum does not agree; write it again")
+    return _rebuild(header, arrays)
 
 
 def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factorization:
     factors, supports = [], []
     for i, shape in enumerate(header["shapes"]):
-        pattern = (arrays[f"indices{i}"], arrays[f"indptr{i}"])
-        factors.append(sparse.csr_array((arrays[f"data{i}"], *pattern), shape=tuple(shape)))
-        supports.append(
-            Support(sparse.csr_array((np.ones(len(pattern[0]), dtype=bool), *pattern), shape=tuple(shape)))
+        pattern = sparse.csr_array(
+            (arrays[f"data{i}"], arrays[f"indices{i}"], arrays[f"indptr{i}"]), shape=tuple(shape)
         )
+        pattern.check_format(full_check=True)
+        support = Support(
+            sparse.csr_array((np.ones(pattern.nnz), pattern.indices, pattern.indptr), shape=shape)
+        )
+        factors.append(sparse.csr_array((pattern.data, support.indices, support.indptr), shape=support.shape))
+        supports.append(support)
     certificates = {kind.name: kind for kind in (GlobalOptimum, StationaryPoint)}
     blocks = DisjointBlocks.from_arrays([arrays[f"blocks{i}"] for i in range(4)])
     return Factorization(
@@ -430,6 +440,6 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factori
         norm=float(header["norm"]),
         status=Status[header["status"]],
         certificate=certificates[header["certificate"]](**header["numbers"], blocks=blocks),
-        history=History(arrays["error"], arrays["factor_norm"], arrays["seconds"]),
+        history=History(*(arrays[name].astype(float) for name in ("error", "factor_norm", "seconds"))),
         solver=header["solver"],
     )

@@ -54,6 +54,10 @@ def _as_csr(A: Any) -> Any:
     if A.ndim != 2:
         return A
     csr = sparse.csr_array(A)
+    try:
+        csr.check_format(full_check=True)
+    except ValueError as error:
+        raise InputError(f"A must be a sound sparse array; {error}; build it anew") from None
     if not csr.has_canonical_format:
         # Summing duplicates works in place, and the arrays may still be the caller's.
         csr = csr.copy()

@@ -78,6 +78,10 @@ def _from_sparse(pattern: Any) -> sparse.csr_array:
         raise ShapeError(f"a support must be a matrix; found a {pattern.ndim}-D sparse array")
     # A deep copy: canonicalising must not reach the caller's index arrays.
     csr = sparse.csr_array(pattern, copy=True)
+    try:
+        csr.check_format(full_check=True)
+    except ValueError as error:
+        raise SupportError(f"a support must be a sound sparse array; {error}; build it anew") from None
     csr.sum_duplicates()
     _check_zero_one(csr.data)
     csr.eliminate_zeros()
