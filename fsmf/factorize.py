@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import GlobalOptimum, StationaryPoint
-from fsmf.errors import ShapeError
+from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import as_matrix, comfortable_exponent, divided
 from fsmf.solvers.base import Cost, Solution, Solver
-from fsmf.solvers.dispatch import choose, refusals
+from fsmf.solvers.dispatch import choose, refusals, table_of
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure, analyze
@@ -28,7 +29,7 @@ __all__ = ["Plan", "explain", "factorize"]
 _CHUNK = 1 << 22
 
 
-def factorize(A: Any, supports: Any, *, solver: Solver | None = None) -> Factorization:
+def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -> Factorization:
     """Find the factors on given supports whose product is nearest to A.
 
     Solves ``min ‖A − X1 X2 … XL‖_F`` subject to ``supp(Xi) ⊆ Si`` with the strongest method that applies, and
@@ -41,8 +42,9 @@ def factorize(A: Any, supports: Any, *, solver: Solver | None = None) -> Factori
         precision becomes single. Never written.
     supports : Supports or sequence
         One support per factor, left to right as they multiply; see `as_supports`, `pair` and the families.
-    solver : Solver, optional
-        A solver object such as ``ALS(ridge=0.1)``; by default the first of the table that does not refuse.
+    solver : Solver or sequence of Solver, optional
+        A solver object such as ``ALS(ridge=0.1)``, or several of which the first that does not refuse
+        takes each part; by default those of the table.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def factorize(A: Any, supports: Any, *, solver: Solver | None = None) -> Factori
     InputError, InputTypeError
         If A holds NaN or infinity, has no entries, or is not numeric.
     RefusedError
-        If the solver refuses the supports.
+        If every solver refuses the supports.
 
     Warns
     -----
@@ -94,18 +96,30 @@ def factorize(A: Any, supports: Any, *, solver: Solver | None = None) -> Factori
         raise ShapeError(
             f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
         )
-    choose(structure, solver)
+    solvers = _one_per_part(structure, solver)
     exponent = comfortable_exponent(A.dtype, norm)
     A = divided(A, exponent)
     out_of_reach = rest = _norm_out_of_reach(A, structure)
     solved = []
-    for part in structure.parts:
-        one = choose(part.structure, solver)
+    for part, one in zip(structure.parts, solvers, strict=True):
         elapsed = time.perf_counter() - began
         solution = one.solve(A, part, exponent=exponent, rest=rest, elapsed=elapsed)
         solved.append((part, one, solution))
         rest = math.hypot(rest, solution.error)
     return _assemble(structure, solved, A.dtype, norm, out_of_reach, exponent)
+
+
+def _one_per_part(structure: Structure, solver: Any) -> list[Solver]:
+    """Choose a solver for each independent part; all must minimise the same objective."""
+    choose(structure, solver)
+    solvers = [choose(part.structure, solver) for part in structure.parts]
+    ridges = {float(getattr(one, "ridge", 0.0)) for one in solvers}
+    if len(ridges) > 1:
+        raise OptionError(
+            f"all parts must have the same ridge; found {sorted(ridges)} among {table_of(solver)}; "
+            "leave out the solvers without a ridge"
+        )
+    return solvers
 
 
 def _norm_out_of_reach(A: Any, structure: Structure) -> float:
@@ -257,14 +271,14 @@ class Plan:
         return "\n".join(lines)
 
 
-def explain(supports: Any, *, solver: Solver | None = None) -> Plan:
+def explain(supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -> Plan:
     """Say what `factorize` would do with these supports, without any matrix.
 
     Parameters
     ----------
     supports : Supports or sequence
         One support per factor, left to right; see `as_supports`.
-    solver : Solver, optional
+    solver : Solver or sequence of Solver, optional
         As for `factorize`.
 
     Returns
@@ -291,11 +305,9 @@ def explain(supports: Any, *, solver: Solver | None = None) -> Plan:
     [False, True]
     """
     structure = analyze(supports)
-    answers = refusals(structure)
+    answers = refusals(structure, table_of(solver))
     steps = []
-    if solver is not None or any(refusal is None for _, refusal in answers):
-        choose(structure, solver)
-        for part in structure.parts:
-            one = choose(part.structure, solver)
+    if any(refusal is None for _, refusal in answers):
+        for part, one in zip(structure.parts, _one_per_part(structure, solver), strict=True):
             steps.append((part.structure.shape, one, one.predict(part.structure)))
     return Plan(structure, tuple(answers), tuple(steps))

@@ -5,6 +5,7 @@ Rows are ordered by the strength of the promise. A new solver is a new row, and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fsmf.errors import InputTypeError, RefusedError
@@ -13,38 +14,49 @@ from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.tractability import Structure
 
-__all__ = ["TABLE", "choose", "refusals"]
+__all__ = ["TABLE", "choose", "refusals", "table_of"]
 
 TABLE: tuple[Solver, ...] = (BlockSVD(), ALS())
 
 
-def refusals(structure: Structure) -> list[tuple[Solver, str | None]]:
-    """Ask every solver of the table; None stands for no refusal."""
-    return [(solver, solver.refuses(structure)) for solver in TABLE]
+def refusals(structure: Structure, table: Sequence[Solver] = TABLE) -> list[tuple[Solver, str | None]]:
+    """Ask every solver of a table; None stands for no refusal."""
+    return [(solver, solver.refuses(structure)) for solver in table]
 
 
-def choose(structure: Structure, solver: Any = None) -> Solver:
-    """Return the first solver of the table that does not refuse, or check the one asked for.
+def table_of(solver: Any) -> Sequence[Solver]:
+    """Return the table that ``solver=`` asks for: the whole one for None, or one or several solvers.
 
     Raises
     ------
-    RefusedError
-        If the solver asked for refuses, or all do.
     InputTypeError
         If what was asked for is no solver.
     """
     if solver is None:
-        for candidate, refusal in (answers := refusals(structure)):
-            if refusal is None:
-                return candidate
-        reasons = "; ".join(str(refusal) for _, refusal in answers)
-        raise RefusedError(f"a solver was asked for; every one in the table refuses: {reasons}")
-    if isinstance(solver, type) or not all(hasattr(solver, name) for name in ("refuses", "predict", "solve")):
-        raise InputTypeError(
-            f"solver must be a solver object such as fsmf.BlockSVD() or fsmf.ALS(); found {solver!r}"
-        )
-    refusal = solver.refuses(structure)
-    if refusal is not None:
-        raise RefusedError(f"{refusal}; leave solver= out to let fsmf choose, or ask fsmf.explain(supports)")
-    chosen: Solver = solver
-    return chosen
+        return TABLE
+    table = tuple(solver) if isinstance(solver, list | tuple) else (solver,)
+    for one in table:
+        if isinstance(one, type) or not all(hasattr(one, name) for name in ("refuses", "predict", "solve")):
+            raise InputTypeError(
+                "solver must be a solver object such as fsmf.BlockSVD() or fsmf.ALS(), or a list of them; "
+                f"found {one!r}"
+            )
+    return table
+
+
+def choose(structure: Structure, solver: Any = None) -> Solver:
+    """Return the first solver that does not refuse, of the table or of those asked for.
+
+    Raises
+    ------
+    RefusedError
+        If all refuse.
+    InputTypeError
+        If what was asked for is no solver.
+    """
+    answers = refusals(structure, table_of(solver))
+    for candidate, refusal in answers:
+        if refusal is None:
+            return candidate
+    reasons = "; ".join(str(refusal) for _, refusal in answers) or "none was given"
+    raise RefusedError(f"no solver takes these supports: {reasons}; see fsmf.explain(supports)")
