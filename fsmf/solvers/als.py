@@ -6,7 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,6 +29,10 @@ Array = NDArray[Any]
 
 # Sweeps in a row that must gain less than `rtol` before a start counts as converged.
 _PATIENCE = 3
+
+# Where all starts end with growing factors, one more follows these ridges, in units of ‖A‖, for so many
+# sweeps each.
+_PATH, _PATH_SWEEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6), 60
 
 # Seconds that a sweep takes however small the matrix.
 _OVERHEAD = 3e-4
@@ -78,7 +82,8 @@ class ALS:
     With Y fixed each row of X is a least-squares problem on its own support, and conversely; rows with equal
     supports share one factorization. Between sweeps the factors are extrapolated along their last step, and
     the extrapolation is taken back whenever the error would rise: the error never does. Several starts
-    are made, the first from the dominant singular vectors of each class's block, largest first, deflating.
+    are made, the first from the dominant singular vectors of each class's block, largest first, deflating. When
+    the best of them ends with growing factors, one more follows the minimisers of a vanishing ridge.
 
     Parameters
     ----------
@@ -193,6 +198,11 @@ class ALS:
                 break
         assert best is not None
         X, Y = problem.settled(best.X, best.Y)
+        if best.is_growing(problem.balanced_norm(X, Y)) and best.status is not Status.STOPPED:
+            run = self._run(problem, self._ridge_path(problem, clock), self.starts, rest, clock)
+            if run.objective < best.objective:
+                best = run
+                X, Y = problem.settled(run.X, run.Y)
         status = self._warn(best, problem.balanced_norm(X, Y))
         bound, blocks = _best_bound(problem, part)
         X, Y = X.astype(A.dtype), Y.astype(A.dtype)
@@ -219,6 +229,16 @@ class ALS:
             else:
                 yield first(rng)
                 first = problem.random
+
+    def _ridge_path(self, problem: PairProblem, clock: _Clock) -> tuple[Array, Array]:
+        """Start where factors stay small as long as they can: follow the minimisers of a vanishing ridge."""
+        factors = problem.spectral(np.random.default_rng(self.rng))
+        quiet = replace(self, callback=None, max_sweeps=_PATH_SWEEPS)
+        for fraction in _PATH:
+            ridged = replace(problem, ridge=fraction * problem.norm)
+            run = quiet._run(ridged, factors, 0, 0.0, clock)
+            factors = run.X, run.Y
+        return factors
 
     def _run(
         self, problem: PairProblem, factors: tuple[Array, Array], start: int, rest: float, clock: _Clock
