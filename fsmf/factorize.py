@@ -187,24 +187,31 @@ def _assemble(
             (solution.status for solution in solutions), key=list(Status).index, default=Status.OPTIMAL
         ),
         certificate=certificate,
-        history=_merged([solution.history for solution in solutions], out_of_reach, exponent),
+        history=_merged(solutions, out_of_reach, exponent),
         solver=" + ".join(sorted({type(solver).__name__ for _, solver, _ in solved}, reverse=True)),
     )
 
 
-def _merged(histories: list[History], out_of_reach: float, exponent: int) -> History:
-    """One history for all parts: a part that has ended stays where it ended."""
-    histories = [history for history in histories if len(history)]
-    if not histories:
+def _merged(solutions: list[Solution], out_of_reach: float, exponent: int) -> History:
+    """One history for all parts: a part that has ended, or was solved at once, stays where it is."""
+    length = max((len(solution.history) for solution in solutions), default=0)
+    if not length:
         return History()
-    length = max(map(len, histories))
 
-    def padded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.pad(values, (0, length - len(values)), mode="edge")
+    def padded(values: NDArray[np.float64], constant: float) -> NDArray[np.float64]:
+        return (
+            np.pad(values, (0, length - len(values)), mode="edge")
+            if len(values)
+            else np.full(length, constant)
+        )
 
-    errors = sum(padded(history.error) ** 2 for history in histories) + out_of_reach**2
-    norms = sum(padded(history.factor_norm) ** 2 for history in histories)
-    seconds = np.max([padded(history.seconds) for history in histories], axis=0)
+    errors, norms, seconds = np.full(length, out_of_reach**2), np.zeros(length), np.zeros(length)
+    for solution in solutions:
+        history = solution.history
+        errors += padded(history.error, solution.error) ** 2
+        norm = math.hypot(frobenius_norm(solution.left), frobenius_norm(solution.right))
+        norms += padded(history.factor_norm, norm) ** 2
+        seconds = np.maximum(seconds, padded(history.seconds, 0.0))
     return History(np.ldexp(np.sqrt(errors), exponent), np.sqrt(norms) * 2.0 ** (exponent / 2), seconds)
 
 

@@ -238,7 +238,8 @@ class Structure:
         )
         yield f"{_plural(self.n_components, 'connected component')} of the overlap graph"
         yield f"{self.n_covered} of {m * n} places of A are within reach"
-        yield "tractable: residual rectangles are pairwise disjoint" if self.tractable else self.why_not()
+        rectangles = "tractable: residual rectangles are pairwise disjoint"
+        yield rectangles if self.tractable else f"not tractable: {self.why_not()}"
         yield f"landscape: {self.landscape.value}"
         yield f"identifiability: {self.identifiability.value}"
 
@@ -251,10 +252,9 @@ class Structure:
         place = f"row {collision.row}, column {collision.column}"
         if self.classes.complete[other]:
             return (
-                f"not tractable: what complete class {other} leaves of class {one} is not a rectangle "
-                f"(they meet at {place})"
+                f"what complete class {other} leaves of class {one} is not a rectangle (they meet at {place})"
             )
-        return f"not tractable: classes {one} and {other} compete at {place}"
+        return f"classes {one} and {other} compete at {place}"
 
     def __str__(self) -> str:
         return "\n".join(self.facts())

@@ -59,4 +59,6 @@ def choose(structure: Structure, solver: Any = None) -> Solver:
         if refusal is None:
             return candidate
     reasons = "; ".join(str(refusal) for _, refusal in answers) or "none was given"
-    raise RefusedError(f"no solver takes these supports: {reasons}; see fsmf.explain(supports)")
+    if solver is not None:
+        raise RefusedError(f"the solver asked for refuses: {reasons}; leave solver= out to let fsmf choose")
+    raise RefusedError(f"every solver refuses these supports: {reasons}; see fsmf.explain(supports)")
