@@ -16,8 +16,7 @@ ROOT = Path(__file__).parents[2]
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(fsmf.__path__, "fsmf.")
-    if not info.ispkg
-    and not any(part.startswith("_") for part in info.name.split("."))
+    if not info.ispkg and not any(part.startswith("_") for part in info.name.split("."))
 ]
 
 
