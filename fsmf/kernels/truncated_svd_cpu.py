@@ -20,8 +20,8 @@ __all__ = ["truncated_svd"]
 
 Array = NDArray[Any]
 
-# Of these, of an eighth of the shorter side, and of two for each value: more cost as much as LAPACK, to which
-# the block is handed back.
+# Most steps: these, an eighth of the shorter side, and two for each value. More cost as much as LAPACK, to
+# which the block is handed back.
 _STEPS = 64
 
 # What may be captured short of the best, relative to the square of the tail.
@@ -368,8 +368,8 @@ def truncated_svd(
     U, s, Vh, tails : ndarray
         As of the plain function, without what could not be solved.
     solved : ndarray of bool, shape (n_blocks,)
-        Which blocks these are right for. The others have singular values too close to be told apart in a
-        few steps, or entries that are not finite.
+        Which blocks these are right for. The others have a leading singular value more than once, or too many
+        too close to be told apart in few steps, or entries that are not finite.
     """
     (n_blocks, b), c = rows.shape, columns.shape[1]
     steps = min(b, c, _STEPS + min(b, c) // 8 + 2 * k)
