@@ -133,10 +133,11 @@ class _Bracket:
                 name: float(np.ldexp(getattr(self, name), -exponent)) for name in self.in_units
             }
         scaled = replace(self, **in_units)
-        return Verification(tuple(scaled._checks(A, supports, factors)))
+        # Numbers at the bottom of the floats are multiples of the smallest one.
+        granularity = 4 * math.ldexp(5e-324, max(-exponent, 0))
+        return Verification(tuple(scaled._checks(A, supports, factors, _slack(A, factors) + granularity)))
 
-    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
-        slack = _slack(A, factors)
+    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any], slack: float) -> list[Check]:
         error, out_of_reach = _residual_norms(A, supports, factors)
         disjoint = _are_disjoint(self.blocks, supports.shape)
         bound = _lower_bound(A, supports, self.blocks, out_of_reach) if disjoint else math.nan
@@ -185,10 +186,10 @@ class GlobalOptimum(_Bracket):
 
     name: ClassVar[str] = "GlobalOptimum"
 
-    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
-        checks = super()._checks(A, supports, factors)
+    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any], slack: float) -> list[Check]:
+        checks = super()._checks(A, supports, factors, slack)
         bound = checks[-1].found
-        meets = _close(self.error, bound, _slack(A, factors))
+        meets = _close(self.error, bound, slack)
         return [*checks, Check("error meets the bound", self.error, bound, meets)]
 
     def __str__(self) -> str:
@@ -235,9 +236,9 @@ class StationaryPoint(_Bracket):
     name: ClassVar[str] = "StationaryPoint"
     in_units: ClassVar[tuple[str, ...]] = (*_Bracket.in_units, "ridge")
 
-    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any]) -> list[Check]:
-        checks = super()._checks(A, supports, factors)
-        error, slack = checks[0].found, _slack(A, factors)
+    def _checks(self, A: Any, supports: Supports, factors: Sequence[Any], slack: float) -> list[Check]:
+        checks = super()._checks(A, supports, factors, slack)
+        error = checks[0].found
         norm, factor_norm = frobenius_norm(A), math.hypot(*map(frobenius_norm, factors))
         gradient = _gradient(A, supports, factors, self.ridge)
         gradient = gradient / (norm * factor_norm) if norm * factor_norm else 0.0

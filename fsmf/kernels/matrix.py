@@ -11,7 +11,7 @@ from scipy import sparse
 from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.kernels.frobenius import frobenius_norm
 
-__all__ = ["as_matrix", "comfortable_exponent", "divided"]
+__all__ = ["as_matrix", "comfortable_exponent", "divided", "sound_csr"]
 
 # Norms in this range are worked with as they are: no square, cube or product on the way leaves the floats.
 _COMFORTABLE = (1e-60, 1e60)
@@ -25,7 +25,10 @@ def as_matrix(A: Any) -> tuple[Any, float]:
             "A must have all its entries; found a masked array; fill the missing entries first"
         )
     if sparse.issparse(A):
-        matrix = _as_csr(A)
+        try:
+            matrix = sound_csr(A) if A.ndim == 2 else A
+        except (ValueError, IndexError) as error:
+            raise InputError(f"A must be a sound sparse array; {error}; build it anew") from None
     elif hasattr(A, "matvec"):
         raise InputTypeError(
             f"A must be an array; found the operator {type(A).__name__}; form it first, e.g. A @ np.eye(n)"
@@ -50,14 +53,21 @@ def as_matrix(A: Any) -> tuple[Any, float]:
     return matrix, norm
 
 
-def _as_csr(A: Any) -> Any:
-    if A.ndim != 2:
-        return A
+def sound_csr(A: Any) -> Any:
+    """Convert a sparse matrix to a csr_array without duplicates; it may share memory with the argument.
+
+    Raises
+    ------
+    ValueError
+        If its index arrays point outside it, which SciPy's conversions would follow into foreign memory.
+    """
+    if hasattr(A, "check_format"):
+        A.check_format(full_check=True)
+    elif A.format == "coo":
+        for index, side in zip(A.coords, A.shape, strict=True):
+            if index.size and (index.min() < 0 or index.max() >= side):
+                raise ValueError(f"indices must lie in 0…{side - 1}; found {index.min()}…{index.max()}")
     csr = sparse.csr_array(A)
-    try:
-        csr.check_format(full_check=True)
-    except ValueError as error:
-        raise InputError(f"A must be a sound sparse array; {error}; build it anew") from None
     if not csr.has_canonical_format:
         # Summing duplicates works in place, and the arrays may still be the caller's.
         csr = csr.copy()

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from fsmf.errors import InputTypeError, ShapeError, SupportError
+from fsmf.kernels.matrix import sound_csr
 
 __all__ = ["as_csr_pattern"]
 
@@ -76,13 +77,12 @@ def _from_coordinates(coordinates: Sequence[ArrayLike], shape: Sequence[Supports
 def _from_sparse(pattern: Any) -> sparse.csr_array:
     if pattern.ndim != 2:
         raise ShapeError(f"a support must be a matrix; found a {pattern.ndim}-D sparse array")
-    # A deep copy: canonicalising must not reach the caller's index arrays.
-    csr = sparse.csr_array(pattern, copy=True)
     try:
-        csr.check_format(full_check=True)
-    except ValueError as error:
+        csr = sound_csr(pattern)
+    except (ValueError, IndexError) as error:
         raise SupportError(f"a support must be a sound sparse array; {error}; build it anew") from None
-    csr.sum_duplicates()
+    # A deep copy: the index arrays may still be the caller's.
+    csr = csr.copy()
     _check_zero_one(csr.data)
     csr.eliminate_zeros()
     return sparse.csr_array((np.ones(csr.nnz, dtype=bool), csr.indices, csr.indptr), shape=csr.shape)
