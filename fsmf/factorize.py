@@ -128,6 +128,8 @@ def _norm_out_of_reach(A: Any, structure: Structure) -> float:
     layout = structure.classes.layout
     if layout.n_covered == m * n:
         return 0.0
+    if m * n <= _CHUNK:
+        return frobenius_norm(np.where(structure.reach, 0, A.toarray() if sparse.issparse(A) else A))
     norms = []
     for start in range(0, m, step := max(1, _CHUNK // n)):
         rows = slice(start, start + step)

@@ -14,9 +14,10 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from fsmf.errors import ShapeError
-from fsmf.supports.blocks import DisjointBlocks
+from fsmf.kernels.masked_lstsq import RowGroups
+from fsmf.supports.blocks import BlockFamily, DisjointBlocks, block_families
 from fsmf.supports.graph import connected_components
-from fsmf.supports.layout import Index, IndexLists
+from fsmf.supports.layout import Index, IndexLists, group_equal
 from fsmf.supports.rank_one import (
     Collision,
     EquivalenceClasses,
@@ -24,7 +25,7 @@ from fsmf.supports.rank_one import (
     equivalence_classes,
     residual_rectangles,
 )
-from fsmf.supports.support import Supports, as_supports
+from fsmf.supports.support import Support, Supports, as_supports
 
 __all__ = ["Identifiability", "Landscape", "Part", "Structure", "analyze"]
 
@@ -179,6 +180,19 @@ class Structure:
         return self.classes.layout.n_covered
 
     @cached_property
+    def reach(self) -> NDArray[np.bool_]:
+        """Which places of A some component reaches, a dense boolean array; for matrices of moderate size."""
+        reach = self.classes.layout.covered(slice(None))
+        reach.flags.writeable = False
+        return reach
+
+    @cached_property
+    def row_groups(self) -> tuple[RowGroups, RowGroups]:
+        """The rows of the left factor, and the columns of the right one, grouped by support."""
+        left, right = self.supports
+        return _grouped(left), _grouped(right.T)
+
+    @cached_property
     def landscape(self) -> Landscape:
         """What is known of spurious local minima and valleys."""
         if self.n_components == len(self.classes):
@@ -192,6 +206,11 @@ class Structure:
             single = bool((self.classes.members.sizes == 1).all())
             return Identifiability.TERMS if single else Identifiability.CLASSES
         return Identifiability.GENERIC if _peels(self.classes) else Identifiability.UNKNOWN
+
+    @cached_property
+    def block_families(self) -> tuple[BlockFamily, ...]:
+        """Families of disjoint blocks whose rank every product bounds, for lower bounds."""
+        return tuple(block_families(self.classes))
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -258,6 +277,14 @@ class Structure:
 
     def __str__(self) -> str:
         return "\n".join(self.facts())
+
+
+def _grouped(support: Support) -> RowGroups:
+    lists = IndexLists.of(support)
+    label, first = group_equal(lists)
+    rows = np.split(np.argsort(label, kind="stable"), np.cumsum(np.bincount(label))[:-1])
+    used = [(group, lists[k]) for group, k in zip(rows, first, strict=True) if len(lists[k])]
+    return RowGroups(support.shape, [group for group, _ in used], [columns for _, columns in used])
 
 
 def _plural(count: int, noun: str, ending: str = "s") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ class Bucket(NamedTuple):
     nothing, so that groups of nearly equal sizes make one batch instead of many small ones.
     """
 
+    groups: Index  # (n_groups,)
     rows: Index  # (n_groups, rows per group)
     columns: Index  # (n_groups, width)
 
@@ -41,35 +43,46 @@ class RowGroups:
     ----------
     shape : tuple of int
         Shape ``(m, r)`` of the factor.
-    n_dummies : int
-        How many dummy columns the buckets use.
-    buckets : tuple of Bucket
-        The batches.
+    rows, columns : sequence of ndarray of int
+        The rows of each group, and the columns that they share.
     """
 
     shape: tuple[int, int]
-    n_dummies: int
-    buckets: tuple[Bucket, ...]
+    rows: Sequence[Index]
+    columns: Sequence[Index]
 
-    @classmethod
-    def of(cls, shape: tuple[int, int], groups: Sequence[tuple[Index, Index]]) -> RowGroups:
-        """Sort groups ``(rows, columns)`` into batches of equal sizes."""
-        by_size: dict[tuple[int, int], list[tuple[Index, Index]]] = {}
-        for rows, columns in groups:
-            if len(columns):
-                by_size.setdefault((len(rows), _width(len(columns))), []).append((rows, columns))
-        buckets, n_dummies = [], 0
+    @cached_property
+    def work(self) -> float:
+        """Entries of all Gram matrices and right-hand sides, a measure of the work in a solve."""
+        return float(sum(len(c) * (len(c) + len(r)) for r, c in zip(self.rows, self.columns, strict=True)))
+
+    @cached_property
+    def buckets(self) -> tuple[Bucket, ...]:
+        """The groups in batches of nearly equal sizes."""
+        by_size: dict[tuple[int, int], list[int]] = {}
+        for g, (rows, columns) in enumerate(zip(self.rows, self.columns, strict=True)):
+            by_size.setdefault((len(rows), _width(len(columns))), []).append(g)
+        buckets = []
         for (_, width), members in sorted(by_size.items()):
             step = max(1, _BATCH // width**2)
             for start in range(0, len(members), step):
                 batch = members[start : start + step]
-                padded = np.tile(np.arange(shape[1], shape[1] + width), (len(batch), 1))
-                for t, (_, columns) in enumerate(batch):
-                    padded[t, : len(columns)] = columns
-                    padded[t, len(columns) :] -= len(columns)
-                    n_dummies = max(n_dummies, width - len(columns))
-                buckets.append(Bucket(np.stack([rows for rows, _ in batch]), padded))
-        return cls(shape, n_dummies, tuple(buckets))
+                padded = np.tile(np.arange(self.shape[1], self.shape[1] + width), (len(batch), 1))
+                for t, g in enumerate(batch):
+                    k = len(self.columns[g])
+                    padded[t, :k] = self.columns[g]
+                    padded[t, k:] -= k
+                buckets.append(Bucket(np.array(batch), np.stack([self.rows[g] for g in batch]), padded))
+        return tuple(buckets)
+
+    @cached_property
+    def flat(self) -> tuple[Index, Index, Index, Index]:
+        """Where each group's rows start, the rows, where its columns start, and the columns."""
+        parts: list[Index] = []
+        for lists in (self.rows, self.columns):
+            parts.append(np.cumsum([0, *map(len, lists)]))
+            parts.append(np.concatenate([np.zeros(0, dtype=np.int64), *lists]).astype(np.int64))
+        return parts[0], parts[1], parts[2], parts[3]
 
 
 def _width(count: int) -> int:
@@ -78,7 +91,9 @@ def _width(count: int) -> int:
     return -(-count // step) * step
 
 
-def masked_lstsq(A: NDArray[Any], Y: NDArray[Any], groups: RowGroups, *, ridge: float = 0.0) -> NDArray[Any]:
+def masked_lstsq(
+    A: NDArray[Any], Y: NDArray[Any], groups: RowGroups, *, ridge: float = 0.0, compiled: bool = False
+) -> tuple[NDArray[Any], float]:
     """Return X on its support that minimises ``‖A − X Y‖² + ridge ‖X‖²``, of least norm.
 
     Parameters
@@ -91,11 +106,15 @@ def masked_lstsq(A: NDArray[Any], Y: NDArray[Any], groups: RowGroups, *, ridge: 
         The support of X, shape (m, r).
     ridge : float
         Weight of the squared norm.
+    compiled : bool
+        Whether to use the compiled twin, worth its loading when there are many sweeps to make.
 
     Returns
     -------
-    ndarray, shape (m, r)
+    X : ndarray, shape (m, r)
         Zero outside its support.
+    explained : float
+        ``Re⟨A Yᴴ, X⟩``: the minimum is ``‖A‖² − explained``.
 
     Notes
     -----
@@ -103,33 +122,42 @@ def masked_lstsq(A: NDArray[Any], Y: NDArray[Any], groups: RowGroups, *, ridge: 
     normal equations serve the well-conditioned rows; pivots tell the others, which get the minimum-norm
     solution by an orthogonal method.
     """
-    r = len(Y)
-    dtype = np.result_type(A, Y)
-    gram = np.eye(r + groups.n_dummies, dtype=dtype)
-    gram[:r, :r] = Y @ Y.conj().T
-    gram[np.arange(r), np.arange(r)] += ridge
-    cross = np.zeros((len(A), r + groups.n_dummies), dtype=dtype)
-    cross[:, :r] = A @ Y.conj().T
+    gram = Y @ Y.conj().T
+    gram[np.diag_indices_from(gram)] += ridge
+    cross = A @ Y.conj().T
+    if compiled:
+        from fsmf.kernels.gram_solve_cpu import gram_solve
+
+        X, weak = gram_solve(gram, cross, groups.flat, _PIVOT)
+    else:
+        X, weak = _gram_solve(gram, cross, groups)
+    for g in weak:
+        rows, columns = groups.rows[g], groups.columns[g]
+        X[np.ix_(rows, columns)] = _minimum_norm(A[rows], Y[columns], ridge).T
+    return X, float(np.vdot(cross, X).real)
+
+
+def _gram_solve(gram: NDArray[Any], cross: NDArray[Any], groups: RowGroups) -> tuple[NDArray[Any], Index]:
+    """Solve the well-conditioned groups' normal equations; return X and the groups left out."""
+    r, width = len(gram), max((bucket.columns.shape[1] for bucket in groups.buckets), default=0)
+    padded = np.eye(r + width, dtype=gram.dtype)
+    padded[:r, :r] = gram
+    cross = np.concatenate([cross, np.zeros((len(cross), width), dtype=cross.dtype)], axis=1)
     X = np.zeros_like(cross)
-    for rows, columns in groups.buckets:
+    left_out = []
+    for bucket, rows, columns in groups.buckets:
         # x G = b for row vectors, so the transposed Gram matrix acts on columns.
-        G = gram[columns[:, None, :], columns[:, :, None]]
+        G = padded[columns[:, None, :], columns[:, :, None]]
         b = cross[rows[:, None, :], columns[:, :, None]]
         diagonal = np.einsum("tkk->tk", G)
         # A vanishing row of Y takes no part: its coefficient becomes 0, as in the minimum-norm solution.
         np.copyto(diagonal, 1.0, where=diagonal == 0)
         weak = _weak(G, diagonal.real)
         if weak.any():
-            solution = np.empty_like(b)
-            solution[~weak] = np.linalg.solve(G[~weak], b[~weak])
-            for t in np.flatnonzero(weak):
-                k = np.count_nonzero(columns[t] < r)
-                solution[t, :k] = _minimum_norm(A[rows[t]], Y[columns[t, :k]], ridge)
-                solution[t, k:] = 0
-        else:
-            solution = np.linalg.solve(G, b)
-        X[rows[:, None, :], columns[:, :, None]] = solution
-    return np.ascontiguousarray(X[:, :r])
+            left_out.append(bucket[weak])
+            G[weak] = np.eye(G.shape[1])
+        X[rows[:, None, :], columns[:, :, None]] = np.linalg.solve(G, b)
+    return np.ascontiguousarray(X[:, :r]), np.concatenate([np.zeros(0, dtype=np.int64), *left_out])
 
 
 def _weak(G: NDArray[Any], diagonal: NDArray[Any]) -> NDArray[np.bool_]:

@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError
 from fsmf.factorization import History, Status
-from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.truncated_svd import truncated_svd
 from fsmf.solvers.base import Cost, Solution
-from fsmf.solvers.problem import PairProblem
-from fsmf.supports.blocks import DisjointBlocks, block_families
-from fsmf.supports.layout import Index, IndexLists, group_equal
+from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
+from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.layout import IndexLists
 from fsmf.tractability import Part, Structure
 
 __all__ = ["ALS", "Sweep"]
@@ -51,7 +50,7 @@ class Sweep:
     start : int
         Which start, from 0.
     sweep : int
-        How many sweeps of this start are done.
+        How many sweeps of this start are done; 0 for the starting point itself.
     error : float
         ‖A − X Y‖_F, in the units of A.
     factor_norm : float
@@ -65,7 +64,7 @@ class Sweep:
     >>> seen = []
     >>> F = fsmf.factorize(np.eye(3), fsmf.lu(3), solver=fsmf.ALS(starts=1, callback=seen.append))
     >>> seen[0].start, seen[0].sweep
-    (0, 1)
+    (0, 0)
     """
 
     start: int
@@ -82,8 +81,9 @@ class ALS:
     With Y fixed each row of X is a least-squares problem on its own support, and conversely; rows with equal
     supports share one factorization. Between sweeps the factors are extrapolated along their last step, and
     the extrapolation is taken back whenever the error would rise: the error never does. Several starts
-    are made, the first from the dominant singular vectors of each class's block, largest first, deflating. When
-    the best of them ends with growing factors, one more follows the minimisers of a vanishing ridge.
+    are made, the first from the dominant singular vectors of each class's block, largest first,
+    deflating. When the best of them ends with growing factors, one more follows the minimisers of a
+    vanishing ridge.
 
     Parameters
     ----------
@@ -103,7 +103,8 @@ class ALS:
     rng : int or numpy.random.Generator
         Seed of the random starts; results are deterministic for a given seed.
     callback : callable, optional
-        Called with a `Sweep` after each sweep; returning True ends the solve with the best so far.
+        Called with a `Sweep` at each start and after each sweep; returning True ends the solve with the
+        best so far.
 
     Raises
     ------
@@ -176,10 +177,8 @@ class ALS:
         """Predict the cost of all starts and sweeps for supports that are not refused."""
         flops = nbytes = 0.0
         for part in structure.parts:
-            (m, r), (_, n) = (support.shape for support in part.structure.supports)
-            solves = sum(float((support.astype(float) ** 3).sum()) for support in _degrees(part.structure))
-            flops += 6.0 * m * n * r + 2.0 * (m + n) * r * r + solves
-            nbytes = max(nbytes, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r))
+            one = sweep_cost(part.structure)
+            flops, nbytes = flops + one[0], max(nbytes, one[1])
         sweeps = self.starts * self.max_sweeps
         return Cost(sweeps * flops, nbytes, sweeps * _OVERHEAD * len(structure.parts))
 
@@ -187,7 +186,8 @@ class ALS:
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
     ) -> Solution:
         """Solve one part of A; see `Solver.solve`."""
-        problem = PairProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        n_sweeps = self.starts * self.max_sweeps
+        problem = problem_of(A, part, ridge=self.ridge, exponent=exponent, n_sweeps=n_sweeps)
         clock = _Clock(elapsed, self.max_seconds)
         best: _Run | None = None
         for start, factors in enumerate(self._starting_points(problem, A.shape)):
@@ -220,7 +220,7 @@ class ALS:
             history=best.history,
         )
 
-    def _starting_points(self, problem: PairProblem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
+    def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
         rng = np.random.default_rng(self.rng)
         first: Callable[[np.random.Generator], tuple[Array, Array]] = problem.spectral
         for start in range(self.starts):
@@ -230,7 +230,7 @@ class ALS:
                 yield first(rng)
                 first = problem.random
 
-    def _ridge_path(self, problem: PairProblem, clock: _Clock) -> tuple[Array, Array]:
+    def _ridge_path(self, problem: Problem, clock: _Clock) -> tuple[Array, Array]:
         """Start where factors stay small as long as they can: follow the minimisers of a vanishing ridge."""
         factors = problem.spectral(np.random.default_rng(self.rng))
         quiet = replace(self, callback=None, max_sweeps=_PATH_SWEEPS)
@@ -241,17 +241,20 @@ class ALS:
         return factors
 
     def _run(
-        self, problem: PairProblem, factors: tuple[Array, Array], start: int, rest: float, clock: _Clock
+        self, problem: Problem, factors: tuple[Array, Array], start: int, rest: float, clock: _Clock
     ) -> _Run:
         """Sweep from one starting point until nothing is gained, or a budget ends."""
         run = _Run(problem, *factors)
+        if self._report(run, start, 0, rest, clock):
+            run.status = Status.STOPPED
+            return run
         ahead, step, limit, plain, idle = run.Y, 0.5, 1.0, True, 0
         for sweep in range(1, self.max_sweeps + 1):
             X = problem.solve_left(ahead)
             if not plain:
                 X += step * (X - run.X)
-            Y = problem.solve_right(X)
-            squared_error, before = problem.squared_error(X, Y), run.objective
+            Y, squared_error = problem.solve_right(X)
+            before = run.objective
             gain = before - squared_error - problem.penalty(X, Y)
             # A plain sweep can only fail to gain by rounding.
             if gain >= 0:
@@ -265,12 +268,9 @@ class ALS:
                 idle += plain
                 ahead, plain, limit, step = run.Y, True, step, step / 1.5
             run.record(clock)
-            if self.callback is not None:
-                error = math.ldexp(math.hypot(rest, run.errors[-1]), problem.exponent)
-                norm = run.norms[-1] * 2.0 ** (problem.exponent / 2)
-                if self.callback(Sweep(start, sweep, error, norm, clock.seconds())) is True:
-                    run.status = Status.STOPPED
-                    break
+            if self._report(run, start, sweep, rest, clock):
+                run.status = Status.STOPPED
+                break
             if gain >= 0:
                 idle = idle + 1 if before - run.objective <= self.rtol * before else 0
             if idle >= _PATIENCE or run.objective <= problem.negligible:
@@ -279,6 +279,15 @@ class ALS:
             if clock.is_over():
                 break
         return run
+
+    def _report(self, run: _Run, start: int, sweep: int, rest: float, clock: _Clock) -> bool:
+        """Tell the callback where the run is; whether it wants to stop."""
+        if self.callback is None:
+            return False
+        exponent = run.problem.exponent
+        error = math.ldexp(math.hypot(rest, math.sqrt(run.squared_error)), exponent)
+        norm = run.problem.balanced_norm(run.X, run.Y) * 2.0 ** (exponent / 2)
+        return self.callback(Sweep(start, sweep, error, norm, clock.seconds())) is True
 
     def _warn(self, run: _Run, settled_norm: float) -> Status:
         """Tell growing factors from other ends, and warn of what a user should know."""
@@ -320,7 +329,7 @@ class _Clock:
 class _Run:
     """One start: the best factors so far and how they came about."""
 
-    def __init__(self, problem: PairProblem, X: Array, Y: Array) -> None:
+    def __init__(self, problem: Problem, X: Array, Y: Array) -> None:
         self.problem, self.X, self.Y = problem, X, Y
         self.squared_error = problem.squared_error(X, Y)
         self.status = Status.OUT_OF_BUDGET
@@ -347,7 +356,7 @@ class _Run:
         The norm is the one that is left when the product is kept and the norm lowered.
         """
         middle = len(self.norms) // 2
-        bounded = 2 * math.sqrt(min(self.problem.A.shape)) * self.problem.norm
+        bounded = 2 * math.sqrt(min(self.problem.part.structure.shape)) * self.problem.norm
         return (
             len(self.norms) >= 10
             and settled_norm**2 > _LARGE * bounded
@@ -356,27 +365,19 @@ class _Run:
         )
 
 
-def _degrees(structure: Structure) -> Iterator[Index]:
-    """How many entries each distinct row of X, and each distinct column of Y, may have."""
-    left, right = structure.supports
-    for support in (left, right.T):
-        lists = IndexLists.of(support)
-        yield lists.sizes[group_equal(lists)[1]]
-
-
-def _best_bound(problem: PairProblem, part: Part) -> tuple[float, DisjointBlocks]:
+def _best_bound(problem: Problem, part: Part) -> tuple[float, DisjointBlocks]:
     """The best of the lower bounds that the families of disjoint blocks prove."""
     nothing = IndexLists(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64))
     best, proof = 0.0, DisjointBlocks(nothing, nothing)
-    for rows, columns, ranks in block_families(part.structure.classes):
-        tails = [
-            truncated_svd(problem.A, rows[t][None], columns[t][None], int(ranks[t])).tails[0]
-            if ranks[t]
-            else frobenius_norm(problem.A[np.ix_(rows[t], columns[t])])
-            for t in range(len(rows))
-        ]
-        bound = math.hypot(*tails)
+    for rows, columns, ranks in part.structure.block_families:
+        bound = math.hypot(*(_tail(problem.block(rows[t], columns[t]), q) for t, q in enumerate(ranks)))
         if bound > best:
             best = bound
             proof = part.locate(rows, columns)
     return best, proof
+
+
+def _tail(block: Array, rank: int | np.integer[Any]) -> float:
+    """How far a block is from the nearest one of that rank."""
+    i, j = (np.arange(side)[None] for side in block.shape)
+    return float(truncated_svd(block, i, j, int(rank)).tails[0])

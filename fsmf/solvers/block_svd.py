@@ -14,7 +14,7 @@ from fsmf.certificates import GlobalOptimum
 from fsmf.factorization import Status
 from fsmf.kernels.truncated_svd import truncated_svd
 from fsmf.solvers.base import Cost, Solution
-from fsmf.supports.layout import Index
+from fsmf.supports.layout import Index, equal_shapes
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
 
@@ -59,7 +59,7 @@ class BlockSVD:
         if not structure.is_pair:
             return f"BlockSVD takes two factors; found {len(structure.supports)}"
         if not structure.tractable:
-            return f"BlockSVD takes tractable pairs; {structure.why_not()}"
+            return f"BlockSVD takes tractable pairs; here {structure.why_not()}"
         return None
 
     def predict(self, structure: Structure) -> Cost:
@@ -79,12 +79,9 @@ class BlockSVD:
         rectangles, classes = structure.rectangles, structure.classes
         X, Y = np.zeros(left.nnz, dtype=A.dtype), np.zeros(right.nnz, dtype=A.dtype)  # X column by column
         tails = []
-        shapes = np.stack([rectangles.rows.sizes, rectangles.columns.sizes, rectangles.ranks])
-        for b, c, rank in np.unique(shapes, axis=1).T:
-            which = np.flatnonzero((shapes == [[b], [c], [rank]]).all(axis=0))
-            rows = rectangles.rows.take(which).indices.reshape(-1, b)
-            columns = rectangles.columns.take(which).indices.reshape(-1, c)
-            svd = truncated_svd(A, part.rows[rows], part.columns[columns], int(rank))
+        batches = equal_shapes(rectangles.rows, rectangles.columns, rectangles.ranks)
+        for which, rows, columns, rank in batches:
+            svd = truncated_svd(A, part.rows[rows], part.columns[columns], rank)
             tails.append(svd.tails)
             # The members of all classes pooled in a rectangle share its singular triplets.
             members = classes.members.take(rectangles.classes.take(which).indices).indices

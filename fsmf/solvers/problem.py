@@ -12,22 +12,30 @@ from scipy import sparse
 
 from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization
+from fsmf.kernels.deflation import deflated_pieces
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
-from fsmf.supports.layout import IndexLists, group_equal
+from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
 from fsmf.tractability import Part
 
-__all__ = ["PairProblem"]
+__all__ = ["PairProblem", "checked_factors", "movable"]
 
 Array = NDArray[Any]
 
-# Subspace iterations for a starting point: rough singular vectors are as good there as exact ones.
-_ITERATIONS = 20
+# Lanczos steps for the singular vectors of a starting point.
+ITERATIONS = 10
 
+# Entries of normal equations, over all sweeps, from which on compiled kernels win: plain ones take about
+# 30 ns an entry, and loading the others takes half a second (compiling them, once, ten).
+_WORTH_COMPILING = 2e7
+
+# Below this fraction of ‖A‖² a squared error is formed entry by entry, not as a difference.
+CANCELLED = 1e-4
 
 # When the norm of the factors is lowered: at most that many components, and rounds of all moves.
-_MAX_MOVERS, _ROUNDS = 1024, 50
+MAX_MOVERS, ROUNDS = 1024, 50
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class PairProblem:
         Weight of the squared factor norms.
     exponent : int
         The matrix is that of the user divided by ``2**exponent``.
+    compiled : bool
+        Whether compiled kernels are used: worth their loading when many sweeps are to be made.
     """
 
     A: Array
@@ -61,17 +71,21 @@ class PairProblem:
     columns: RowGroups
     ridge: float
     exponent: int
+    compiled: bool
 
     @classmethod
-    def of(cls, A: Any, part: Part, *, ridge: float, exponent: int) -> PairProblem:
+    def of(cls, A: Any, part: Part, *, ridge: float, exponent: int, n_sweeps: int = 1) -> PairProblem:
         """Cut a part out of the whole matrix, which was divided by ``2**exponent``; the ridge was not."""
         left, right = part.structure.supports
         m, n = part.structure.shape
-        covered = part.structure.classes.layout.covered(slice(None))
-        own = np.where(covered, part.block(A, np.arange(m), np.arange(n)), 0)
+        whole = A.shape == (m, n) and isinstance(A, np.ndarray)
+        block = A if whole else part.block(A, np.arange(m), np.arange(n))
+        own = np.where(part.structure.reach, block, 0)
         own = own.astype(np.result_type(own.dtype, np.float64), copy=False)
         norm, ridge = frobenius_norm(own), math.ldexp(ridge, -exponent)
-        return cls(own, norm, part, left, right, _groups(left), _groups(right.T), ridge, exponent)
+        rows, columns = part.structure.row_groups
+        compiled = n_sweeps * (rows.work + columns.work) > _WORTH_COMPILING
+        return cls(own, norm, part, left, right, rows, columns, ridge, exponent, compiled)
 
     @property
     def negligible(self) -> float:
@@ -80,15 +94,25 @@ class PairProblem:
 
     def solve_left(self, Y: Array) -> Array:
         """Find the best X for this Y."""
-        return masked_lstsq(self.A, Y, self.rows, ridge=self.ridge)
+        return masked_lstsq(self.A, Y, self.rows, ridge=self.ridge, compiled=self.compiled)[0]
 
-    def solve_right(self, X: Array) -> Array:
-        """Find the best Y for this X."""
-        return masked_lstsq(self.A.T, X.T, self.columns, ridge=self.ridge).T
+    def solve_right(self, X: Array) -> tuple[Array, float]:
+        """Find the best Y for this X, and ``‖A − X Y‖²``."""
+        YT, explained = masked_lstsq(self.A.T, X.T, self.columns, ridge=self.ridge, compiled=self.compiled)
+        squared = self.norm**2 - explained
+        if self.ridge:
+            squared -= self.ridge * frobenius_norm(YT) ** 2
+        # Where A is nearly explained the difference is rounding.
+        return YT.T, squared if squared > CANCELLED * self.norm**2 else self.squared_error(X, YT.T)
 
     def penalty(self, X: Array, Y: Array) -> float:
         """Return ``ridge (‖X‖² + ‖Y‖²)``."""
         return self.ridge * (frobenius_norm(X) ** 2 + frobenius_norm(Y) ** 2) if self.ridge else 0.0
+
+    def block(self, rows: Index, columns: Index) -> Array:
+        """Return a copy of a block of the part's matrix, zero out of reach."""
+        block: Array = self.A[np.ix_(rows, columns)]
+        return block
 
     def squared_error(self, X: Array, Y: Array) -> float:
         """Return ``‖A − X Y‖²``."""
@@ -139,9 +163,9 @@ class PairProblem:
             X[left], Y[right] = 0, 0
             X[np.ix_(rows, members[:k])] = (Q @ U) * np.sqrt(s)
             Y[np.ix_(members[:k], columns)] = np.sqrt(s)[:, None] * (Vh @ P.conj().T)
-        moves = self._moves() if len(Y) <= _MAX_MOVERS else ()
+        moves = movable(self.left, self.right) if len(Y) <= MAX_MOVERS else []
         before = math.inf
-        for _ in range(_ROUNDS if len(moves) else 0):
+        for _ in range(ROUNDS if moves else 0):
             for k, l in moves:
                 _exchange(X, Y, k, l)
             self.balance(X, Y)
@@ -150,14 +174,6 @@ class PairProblem:
                 break
             before = after
         return X, Y
-
-    def _moves(self) -> list[tuple[int, int]]:
-        """Components k ≠ l of different classes with R_l ⊆ R_k and C_k ⊆ C_l."""
-        left, right = self.left.to_sparse().astype(np.int64), self.right.to_sparse().astype(np.int64)
-        shared_rows, shared_columns = (left.T @ left).toarray(), (right @ right.T).toarray()
-        inside = (shared_rows == np.diag(shared_rows)) & (shared_columns == np.diag(shared_columns)[:, None])
-        inside &= ~inside.T & (np.diag(shared_rows) > 0) & (np.diag(shared_columns) > 0)[:, None]
-        return [(int(k), int(l)) for k, l in zip(*np.nonzero(inside), strict=True)]
 
     def random(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
@@ -174,52 +190,73 @@ class PairProblem:
 
     def spectral(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Take dominant singular vectors of each class's block of what the larger classes have left."""
+        X, Y = self.random(rng)
         classes = self.part.structure.classes
+        by_area = classes.members.take(np.argsort(-classes.areas, kind="stable")).indices
+        rows, columns = self.left.T, self.right
+        left, right = deflated_pieces(
+            self.A,
+            (rows.indptr, rows.indices),
+            (columns.indptr, columns.indices),
+            by_area,
+            Y,
+            iterations=ITERATIONS,
+            compiled=self.compiled,
+        )
         # A little of a random start stays: exact singular vectors can be a saddle point.
-        X, Y = (1e-3 * factor for factor in self.random(rng))
-        rest = self.A.copy()
-        for p in np.argsort(-classes.areas, kind="stable"):
-            members, rows, columns = classes[p]
-            place = np.ix_(rows, columns)
-            U, V = _dominant(rest[place], len(members), rng)
-            k = U.shape[1]
-            X[np.ix_(rows, members[:k])] += U
-            Y[np.ix_(members[:k], columns)] += V
-            rest[place] -= U @ V
-        return X, Y
+        return 1e-3 * X + left, 1e-3 * Y + right
 
     def warm(self, initial: Any, shape: tuple[int, int]) -> tuple[Array, Array]:
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""
-        factors = initial.factors if isinstance(initial, Factorization) else initial
-        if not isinstance(factors, tuple | list) or len(factors) != 2:
-            raise ShapeError("initial must be a Factorization or two factors (X, Y); found something else")
         part = self.part
         (m, n), r = shape, part.inner
+        X, Y = checked_factors(initial, ((m, r), (r, n)), real=not np.iscomplexobj(self.A))
         found = []
-        for factor, support, index, sides in (
-            (factors[0], self.left, (part.rows, part.members), (m, r)),
-            (factors[1], self.right, (part.members, part.columns), (r, n)),
+        for factor, support, index in (
+            (X, self.left, (part.rows, part.members)),
+            (Y, self.right, (part.members, part.columns)),
         ):
-            dense = factor.toarray() if sparse.issparse(factor) else np.asarray(factor)
-            if dense.shape != sides:
-                raise ShapeError(
-                    f"initial must be factors of shapes {(m, r)} and {(r, n)}, as they multiply; "
-                    f"found one of shape {dense.shape}"
-                )
-            if dense.dtype.kind not in "biufc" or not np.isfinite(dense).all():
-                raise OptionError("initial must be finite numbers; found something else")
-            if dense.dtype.kind == "c" and not np.iscomplexobj(self.A):
-                raise OptionError("initial must be real, as A is; found complex factors")
+            dense = factor.toarray() if sparse.issparse(factor) else factor
             own = np.where(support.toarray(), dense[np.ix_(*index)], 0).astype(self.A.dtype)
             found.append(own * 2.0 ** (-self.exponent / 2))
         return found[0], found[1]
 
 
-def _groups(support: Support) -> RowGroups:
-    lists = IndexLists.of(support)
-    label, first = group_equal(lists)
-    rows = np.split(np.argsort(label, kind="stable"), np.cumsum(np.bincount(label))[:-1])
-    return RowGroups.of(support.shape, [(group, lists[k]) for group, k in zip(rows, first, strict=True)])
+def checked_factors(initial: Any, shapes: tuple[tuple[int, int], ...], *, real: bool) -> tuple[Any, ...]:
+    """Return the two factors that a solve is to start from, dense or sparse, of those shapes."""
+    factors = initial.factors if isinstance(initial, Factorization) else initial
+    if not isinstance(factors, tuple | list) or len(factors) != 2:
+        raise ShapeError("initial must be a Factorization or two factors (X, Y); found something else")
+    factors = tuple(sparse.csr_array(X) if sparse.issparse(X) else np.asarray(X) for X in factors)
+    for factor, shape in zip(factors, shapes, strict=True):
+        if factor.shape != shape:
+            raise ShapeError(
+                f"initial must be factors of shapes {shapes[0]} and {shapes[1]}, as they multiply; "
+                f"found one of shape {factor.shape}"
+            )
+        values = factor.data if sparse.issparse(factor) else factor
+        if factor.dtype.kind not in "biufc" or not np.isfinite(values).all():
+            raise OptionError("initial must be finite numbers; found something else")
+        if factor.dtype.kind == "c" and real:
+            raise OptionError("initial must be real, as A is; found complex factors")
+    return tuple(map(_tamed, factors))
+
+
+def _tamed(factor: Any) -> Any:
+    """A factor to start from whose squares are floats; its scale is the first thing that a sweep corrects."""
+    factor = factor.astype(np.result_type(factor.dtype, np.float64))
+    norm = frobenius_norm(factor)
+    exponent = comfortable_exponent(factor.dtype, norm) if math.isfinite(norm) else 1024
+    return divided(factor, exponent)
+
+
+def movable(left: Support, right: Support) -> list[tuple[int, int]]:
+    """Components k ≠ l of different classes with R_l ⊆ R_k and C_k ⊆ C_l."""
+    X, Y = left.to_sparse().astype(np.int64), right.to_sparse().astype(np.int64)
+    shared_rows, shared_columns = (X.T @ X).toarray(), (Y @ Y.T).toarray()
+    inside = (shared_rows == np.diag(shared_rows)) & (shared_columns == np.diag(shared_columns)[:, None])
+    inside &= ~inside.T & (np.diag(shared_rows) > 0) & (np.diag(shared_columns) > 0)[:, None]
+    return [(int(k), int(l)) for k, l in zip(*np.nonzero(inside), strict=True)]
 
 
 def _exchange(X: Array, Y: Array, k: int, l: int) -> None:
@@ -229,14 +266,3 @@ def _exchange(X: Array, Y: Array, k: int, l: int) -> None:
         s = (np.vdot(Y[k], Y[l]) - np.vdot(X[:, l], X[:, k])) / weight
         X[:, k] += s * X[:, l]
         Y[l] -= s * Y[k]
-
-
-def _dominant(block: Array, rank: int, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Roughly the best piece of a given rank, balanced: a few subspace iterations."""
-    V = rng.standard_normal((block.shape[1], min(rank, *block.shape))).astype(block.dtype)
-    for _ in range(_ITERATIONS):
-        U = np.linalg.qr(block @ V)[0]
-        V = block.conj().T @ U
-    size = np.sqrt(np.linalg.norm(V, axis=0))
-    inverse = np.divide(1, size, out=np.zeros_like(size), where=size > 0)
-    return U * size, (V * inverse).conj().T

@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy import sparse
 
-from fsmf.supports.layout import Index, IndexLists, group_equal_pairs
+from fsmf.supports.layout import Index, IndexLists, group_equal_pairs, offsets
 from fsmf.supports.rank_one import EquivalenceClasses, complete_cover
 
 __all__ = ["BlockFamily", "DisjointBlocks", "block_families"]
 
 # Above this many places, families that need the places one by one are left out.
 _MAX_PLACES = 1 << 26
+
+# The singular values of b × c entries take about b·c·min(b, c) operations, of whoever finds a bound and of
+# whoever checks it. A family keeps its cheapest blocks up to so many: a minute or so.
+_MAX_WORK = 1 << 38
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,39 +100,51 @@ class BlockFamily(NamedTuple):
 def block_families(classes: EquivalenceClasses) -> Iterator[BlockFamily]:
     """Yield families of disjoint blocks of a matrix, with the number of components that meet each block.
 
-    The whole matrix; stripes of rows (of columns) that lie in the same rectangles; cells of equal rows and
-    equal columns outside S*; and disjoint class rectangles, large ones first. Blocks on which the rank is
-    not bounded are left out, and so are families without a block.
+    The whole matrix; stripes of rows (of columns) that lie in the same rectangles, as far as those reach;
+    cells of equal rows and equal columns outside S*; and disjoint class rectangles, large ones first. Blocks
+    out of reach, or of a rank that is not bounded, are left out, and so are families without a block.
     """
     m, n = classes.shape
     sizes = classes.members.sizes
     layout = classes.layout
-    everything = (np.arange(m), np.arange(n))
     by_column = layout.columns.transposed(layout.n_column_types)
     candidates: list[list[Block]] = [
-        [(*everything, int(sizes.sum()))],
+        [(np.arange(m), np.arange(n), int(sizes.sum()))],
         [
-            (rows, everything[1], int(sizes[layout.memberships[t]].sum()))
+            (rows, np.unique(classes.columns.take(met).indices), int(sizes[met].sum()))
             for t, rows in _repeated(layout.row_type)
+            for met in (layout.memberships[t],)
         ],
         [
-            (everything[0], columns, int(sizes[by_column[t]].sum()))
+            (np.unique(classes.rows.take(met).indices), columns, int(sizes[met].sum()))
             for t, columns in _repeated(layout.column_type)
+            for met in (by_column[t],)
         ],
     ]
     if m * n <= _MAX_PLACES:
         candidates += [_cells(classes), _rectangles(classes)]
     for blocks in candidates:
-        useful = [block for block in blocks if block[2] < min(len(block[0]), len(block[1]))]
+        useful = _affordable([block for block in blocks if 0 < block[2] < min(len(block[0]), len(block[1]))])
         if useful:
             rows, columns, ranks = zip(*useful, strict=True)
             yield BlockFamily(IndexLists.of_arrays(rows), IndexLists.of_arrays(columns), np.array(ranks))
 
 
+def _affordable(blocks: list[Block]) -> list[Block]:
+    """The blocks whose singular values are found in bounded work, the cheapest first to be kept."""
+    sides = np.array([(len(rows), len(columns)) for rows, columns, _ in blocks], dtype=float).reshape(-1, 2)
+    work = sides.prod(axis=1) * sides.min(axis=1)
+    by_work = np.argsort(work, kind="stable")
+    kept = by_work[np.cumsum(work[by_work]) <= _MAX_WORK]
+    return [blocks[t] for t in np.sort(kept)]
+
+
 def _repeated(type_of: Index) -> Iterator[tuple[int, Index]]:
     """Types held by two or more, with their holders: no other can make a block of bounded rank."""
-    for t in np.flatnonzero(np.bincount(type_of) > 1):
-        yield int(t), np.flatnonzero(type_of == t)
+    sizes = np.bincount(type_of)
+    holders = IndexLists(offsets(sizes), np.argsort(type_of, kind="stable"))
+    for t in np.flatnonzero(sizes > 1):
+        yield int(t), holders[t]
 
 
 def _cells(classes: EquivalenceClasses) -> list[Block]:
@@ -137,24 +153,25 @@ def _cells(classes: EquivalenceClasses) -> list[Block]:
     star = complete_cover(classes)
     sizes = classes.members.sizes[incomplete]
 
-    def labels(lists: IndexLists, free: IndexLists) -> tuple[list[Index], NDArray[np.bool_]]:
-        side = len(free)
-        members = lists.take(incomplete).transposed(side)
+    def groups(lists: IndexLists, free: IndexLists) -> tuple[IndexLists, sparse.csr_array]:
+        members = lists.take(incomplete).transposed(len(free))
         label, first = group_equal_pairs(members, free)
-        inside = np.zeros((len(first), len(incomplete)), dtype=bool)
-        for t, i in enumerate(first):
-            inside[t, members[i]] = True
-        return [np.flatnonzero(label == t) for t in range(len(first))], inside
+        repeated = list(_repeated(label))
+        held = members.take(first[[t for t, _ in repeated]])
+        inside = (sizes[held.indices], held.indices, held.indptr)
+        holders = IndexLists.of_arrays([rows for _, rows in repeated])
+        return holders, sparse.csr_array(inside, shape=(len(held), len(incomplete)))
 
-    row_groups, row_inside = labels(classes.rows, IndexLists.of(star))
-    column_groups, column_inside = labels(classes.columns, IndexLists.of(star.T))
-    ranks = (row_inside * sizes) @ column_inside.T
+    rows, row_inside = groups(classes.rows, IndexLists.of(star))
+    columns, column_inside = groups(classes.columns, IndexLists.of(star.T))
+    # Sparse, for most cells are met by no class at all.
+    ranks = (row_inside @ column_inside.astype(bool).T).tocoo()
+    shorter = np.minimum(rows.sizes[ranks.row], columns.sizes[ranks.col])
     starred = star.toarray()
     return [
-        (rows, columns, int(ranks[t, u]))
-        for t, rows in enumerate(row_groups)
-        for u, columns in enumerate(column_groups)
-        if ranks[t, u] < min(len(rows), len(columns)) and not starred[rows[0], columns[0]]
+        (rows[t], columns[u], int(rank))
+        for t, u, rank, side in zip(ranks.row, ranks.col, ranks.data, shorter, strict=True)
+        if rank < side and not starred[rows[t][0], columns[u][0]]
     ]
 
 

@@ -14,7 +14,16 @@ from scipy import sparse
 
 from fsmf.supports.support import Support
 
-__all__ = ["Index", "IndexLists", "Layout", "Places", "group_equal", "group_equal_pairs", "offsets"]
+__all__ = [
+    "Index",
+    "IndexLists",
+    "Layout",
+    "Places",
+    "equal_shapes",
+    "group_equal",
+    "group_equal_pairs",
+    "offsets",
+]
 
 Index = NDArray[np.integer[Any]]
 
@@ -81,6 +90,21 @@ def _ranges(starts: Index, sizes: Index) -> Index:
     """Concatenate ``range(starts[p], starts[p] + sizes[p])`` over p."""
     ends = offsets(sizes)
     return np.repeat(starts - ends[:-1], sizes) + np.arange(ends[-1])
+
+
+def equal_shapes(
+    rows: IndexLists, columns: IndexLists, ranks: Index
+) -> Iterator[tuple[Index, Index, Index, int]]:
+    """Yield blocks of equal shape and rank together: which, rows (n, b), columns (n, c), rank."""
+    shapes = np.stack([rows.sizes, columns.sizes, ranks])
+    for b, c, rank in np.unique(shapes, axis=1).T:
+        which = np.flatnonzero((shapes == [[b], [c], [rank]]).all(axis=0))
+        yield (
+            which,
+            rows.take(which).indices.reshape(-1, b),
+            columns.take(which).indices.reshape(-1, c),
+            int(rank),
+        )
 
 
 def group_equal(lists: IndexLists) -> tuple[Index, Index]:
