@@ -203,15 +203,17 @@ def written(tmp_path):
     return F, path
 
 
-def rewrite(path, change):
-    """Write the file again with its arrays changed, and a checksum that the writer would have made."""
+def rewrite(path, change, *, seal=True):
+    """Write the file again, changed, with the checksum that the writer would have made, or the old one."""
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     header = json.loads(str(arrays.pop("header")))
-    arrays.pop("checksum")
+    old = arrays.pop("checksum")
     change(header, arrays)
     text = json.dumps(header)
-    np.savez(path, header=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)
+    np.savez(
+        path, header=np.array(text), checksum=np.array(_checksum(text, arrays)) if seal else old, **arrays
+    )
 
 
 def test_a_file_cut_anywhere_is_refused(written):
@@ -312,8 +314,30 @@ def test_a_file_with_wrong_content_is_refused(written, change):
 
 def test_a_file_rewritten_unchanged_is_read(written):
     F, path = written
-    rewrite(path, lambda header, arrays: None)
-    assert same(fsmf.load(path), F)
+    for seal in (True, False):
+        rewrite(path, lambda header, arrays: None, seal=seal)
+        assert same(fsmf.load(path), F)
+
+
+def test_the_seal_covers_every_array_and_the_header(written):
+    _, path = written
+    whole = path.read_bytes()
+    with np.load(path) as file:
+        names = [name for name in file.files if name not in ("header", "checksum")]
+
+    def changed(name):
+        def change(header, arrays):
+            header["norm"] *= 1 + (name == "norm")
+            if name in arrays:
+                arrays[name].reshape(-1)[-1:] += 1
+
+        return change
+
+    for name in ("norm", *names):
+        path.write_bytes(whole)
+        rewrite(path, changed(name), seal=False)
+        with pytest.raises(FileFormatError, match="checksum"):
+            fsmf.load(path)
 
 
 class Bomb:

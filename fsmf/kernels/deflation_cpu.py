@@ -65,6 +65,7 @@ def _leading(alpha: Array, beta: Array, z: Array) -> None:
     k = len(z)
     image = np.empty(k)
     z[:] = 1.0
+    before = 0.0
     for _ in range(_SMALL_ITERATIONS):
         for i in range(k):
             image[i] = alpha[i] * z[i] + (beta[i + 1] * z[i + 1] if i + 1 < k else 0.0)
@@ -75,6 +76,9 @@ def _leading(alpha: Array, beta: Array, z: Array) -> None:
         if square == 0.0:
             return
         z /= math.sqrt(square)
+        if abs(square - before) <= 1e-8 * square:
+            return
+        before = square
 
 
 @njit(cache=True, nogil=True)

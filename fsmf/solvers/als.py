@@ -119,7 +119,8 @@ class ALS:
 
     **Cost.** Per sweep O(mnr + (m + n)r² + Σ_i k_i³), k_i being the size of each distinct row or column
     support. Computes in double precision, whatever A's; memory is three times A in double precision, plus
-    dense factors.
+    dense factors. Where supports are sparse enough for it to pay, or that would be above a gigabyte, no m × n
+    array is set up, and mnr becomes the number of places in all components' rectangles.
 
     References
     ----------
@@ -194,7 +195,7 @@ class ALS:
             run = self._run(problem, factors, start, rest, clock)
             if best is None or run.objective < best.objective:
                 best = run
-            if run.status is Status.STOPPED or clock.is_over() or run.objective <= problem.negligible:
+            if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
                 break
         assert best is not None
         X, Y = problem.settled(best.X, best.Y)
@@ -256,10 +257,17 @@ class ALS:
             Y, squared_error = problem.solve_right(X)
             before = run.objective
             gain = before - squared_error - problem.penalty(X, Y)
+            norm = problem.balanced_norm(X, Y) if gain >= 0 else run.norm
+            if problem.eps * norm**2 > max(
+                0.25 * math.sqrt(squared_error), problem.eps * _LARGE * run.ordinary
+            ):
+                # Stored in the user's precision, factors this large would lose what the sweep gained.
+                run.status = Status.CONVERGED
+                break
             # A plain sweep can only fail to gain by rounding.
             if gain >= 0:
                 ahead = Y if plain else Y + step * (Y - run.Y)
-                run.X, run.Y, run.squared_error = X, Y, squared_error
+                run.X, run.Y, run.squared_error, run.norm = X, Y, squared_error, norm
                 plain, limit, step = False, min(1.0, 1.05 * limit), min(limit, 1.1 * step)
                 if problem.ridge:
                     # Equal norms cost the least penalty.
@@ -273,7 +281,7 @@ class ALS:
                 break
             if gain >= 0:
                 idle = idle + 1 if before - run.objective <= self.rtol * before else 0
-            if idle >= _PATIENCE or run.objective <= problem.negligible:
+            if idle >= _PATIENCE or run.is_exact:
                 run.status = Status.CONVERGED
                 break
             if clock.is_over():
@@ -286,7 +294,7 @@ class ALS:
             return False
         exponent = run.problem.exponent
         error = math.ldexp(math.hypot(rest, math.sqrt(run.squared_error)), exponent)
-        norm = run.problem.balanced_norm(run.X, run.Y) * 2.0 ** (exponent / 2)
+        norm = run.norm * 2.0 ** (exponent / 2)
         return self.callback(Sweep(start, sweep, error, norm, clock.seconds())) is True
 
     def _warn(self, run: _Run, settled_norm: float) -> Status:
@@ -332,6 +340,7 @@ class _Run:
     def __init__(self, problem: Problem, X: Array, Y: Array) -> None:
         self.problem, self.X, self.Y = problem, X, Y
         self.squared_error = problem.squared_error(X, Y)
+        self.norm = problem.balanced_norm(X, Y)
         self.status = Status.OUT_OF_BUDGET
         self.errors: list[float] = []
         self.norms: list[float] = []
@@ -341,9 +350,19 @@ class _Run:
     def objective(self) -> float:
         return self.squared_error + self.problem.penalty(self.X, self.Y)
 
+    @property
+    def ordinary(self) -> float:
+        """A squared norm that balanced factors of A, or of anything smaller, need not exceed."""
+        return 2 * math.sqrt(min(self.problem.part.structure.shape)) * self.problem.norm
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the error is only the rounding of the stored factors."""
+        return self.objective <= (4 * self.problem.eps * (self.problem.norm + self.norm**2)) ** 2
+
     def record(self, clock: _Clock) -> None:
         self.errors.append(math.sqrt(self.squared_error))
-        self.norms.append(self.problem.balanced_norm(self.X, self.Y))
+        self.norms.append(self.norm)
         self.times.append(clock.seconds())
 
     @property
@@ -356,10 +375,9 @@ class _Run:
         The norm is the one that is left when the product is kept and the norm lowered.
         """
         middle = len(self.norms) // 2
-        bounded = 2 * math.sqrt(min(self.problem.part.structure.shape)) * self.problem.norm
         return (
             len(self.norms) >= 10
-            and settled_norm**2 > _LARGE * bounded
+            and settled_norm**2 > _LARGE * self.ordinary
             and self.norms[-1] > _RISING * self.norms[middle]
             and self.errors[-1] < self.errors[middle]
         )

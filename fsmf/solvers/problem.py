@@ -46,6 +46,8 @@ class PairProblem:
     ----------
     A : ndarray, shape (m, n)
         The part's matrix, zero out of reach, in double precision.
+    eps : float
+        Rounding of the user's dtype, in which the factors will be stored.
     norm : float
         ‖A‖_F.
     part : Part
@@ -63,6 +65,7 @@ class PairProblem:
     """
 
     A: Array
+    eps: float
     norm: float
     part: Part
     left: Support
@@ -85,12 +88,19 @@ class PairProblem:
         norm, ridge = frobenius_norm(own), math.ldexp(ridge, -exponent)
         rows, columns = part.structure.row_groups
         compiled = n_sweeps * (rows.work + columns.work) > _WORTH_COMPILING
-        return cls(own, norm, part, left, right, rows, columns, ridge, exponent, compiled)
-
-    @property
-    def negligible(self) -> float:
-        """A squared error that is only rounding."""
-        return float((4 * np.finfo(float).eps * self.norm) ** 2)
+        return cls(
+            own,
+            float(np.finfo(A.dtype).eps),
+            norm,
+            part,
+            left,
+            right,
+            rows,
+            columns,
+            ridge,
+            exponent,
+            compiled,
+        )
 
     def solve_left(self, Y: Array) -> Array:
         """Find the best X for this Y."""

@@ -25,7 +25,7 @@ from fsmf.solvers.problem import (
     checked_factors,
     movable,
 )
-from fsmf.supports.layout import Index, IndexLists, group_equal
+from fsmf.supports.layout import Index, IndexLists, group_equal, offsets
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
 
@@ -133,9 +133,9 @@ class SparsePairProblem:
         )
 
     @property
-    def negligible(self) -> float:
-        """A squared error that is only rounding."""
-        return float((4 * np.finfo(float).eps * self.norm) ** 2)
+    def eps(self) -> float:
+        """Rounding of the user's dtype, in which the factors will be stored."""
+        return float(np.finfo(self.A.dtype).eps)
 
     def solve_left(self, Y: Array) -> Array:
         """Find the best X for this Y."""
@@ -294,8 +294,16 @@ class SparsePairProblem:
     ) -> None:
         """Do so for a block that is only multiplied with, some rows at a time, for all members at once."""
         members = members[: min(len(rows), len(columns))]
-        step = max(1, _LAID_OUT // len(columns))
+        if sparse.issparse(self.A):
+            B = self.A[self.part.rows[rows]][:, self.part.columns[columns]]
+            step = len(rows)
+        else:
+            step = max(1, _LAID_OUT // len(columns))
         some = [slice(start, start + step) for start in range(0, len(rows), step)]
+
+        def piece(part: slice) -> Any:
+            return B if sparse.issparse(self.A) else self.part.block(self.A, rows[part], columns)
+
         left, right = (
             sparse.csr_array((values if deflate else 0 * values, s.indices, s.indptr), shape=s.shape)
             for values, s in ((X, self.left), (Y, self.right))
@@ -303,11 +311,11 @@ class SparsePairProblem:
         left, right = left[rows], right[:, columns]
         V = np.stack([Y0[self._places(k)[1]].conj() for k in members], axis=1)
         for _ in range(_FEW_ITERATIONS):
-            U = np.concatenate([self.part.block(self.A, rows[part], columns) @ V for part in some])
+            U = np.concatenate([piece(part) @ V for part in some])
             U = np.linalg.qr(U - left @ (right @ V))[0]
             V = -(right.conj().T @ (left.conj().T @ U))
             for part in some:
-                V += self.part.block(self.A, rows[part], columns).conj().T @ U[part]
+                V += piece(part).conj().T @ U[part]
         size = np.sqrt(np.linalg.norm(V, axis=0))
         for i in np.flatnonzero(size):
             x, y = self._places(members[i])
@@ -349,32 +357,32 @@ def _is_dense(dense: tuple[float, float], sparse: tuple[float, float]) -> bool:
 
 @lru_cache(maxsize=64)
 def _dense_cost(structure: Structure) -> tuple[float, float]:
-    (m, r), (_, n) = (support.shape for support in structure.supports)
-    solves = sum(float((degrees.astype(float) ** 3).sum()) for degrees in _degrees(structure))
-    return (
-        6.0 * m * n * r + 2.0 * (m + n) * r * r + solves,
-        8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r),
-    )
-
-
-@lru_cache(maxsize=64)
-def _sparse_cost(structure: Structure) -> tuple[float, float]:
     left, right = structure.supports
     (m, r), n = left.shape, right.shape[1]
-    flops = 3.0 * m * n
-    for X, Y, degrees in zip((left, right.T), (right, left.T), _degrees(structure), strict=True):
-        flops += float((degrees.astype(float) ** 3 / 3 + 2 * degrees.astype(float) ** 2).sum())
-        widths = np.diff(Y.indptr).astype(float)
-        # Right-hand sides, chains and residuals.
-        flops += 12 * float(np.bincount(X.indices, minlength=r) @ widths)
-    return flops, 100.0 * structure.n_parameters + 800.0 * (m + n) + 2e8
+    flops = 6.0 * m * n * r + 2.0 * (m + n) * r * r
+    for support in (left, right.T):
+        flops += float((np.diff(support.indptr)[_distinct(support)].astype(float) ** 3).sum())
+    return flops, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r)
 
 
-def _degrees(structure: Structure) -> list[Index]:
-    """How many entries each distinct row of X, and each distinct column of Y, may have."""
+def _sparse_cost(structure: Structure) -> tuple[float, float]:
     left, right = structure.supports
-    lists = [IndexLists.of(support) for support in (left, right.T)]
-    return [one.sizes[group_equal(one)[1]] for one in lists]
+    m, n = structure.shape
+    flops, nbytes = 3.0 * m * n, 100.0 * structure.n_parameters + 800.0 * (m + n) + 2e8
+    for X, Y in ((left, right), (right.T, left.T)):
+        first, degrees = _distinct(X), np.diff(X.indptr).astype(float)
+        met = offsets(np.diff(Y.indptr)[X.indices])
+        reach = np.diff(met[X.indptr]).astype(float)
+        # Right-hand sides and residuals; Gram matrices, of supports that do not seek each other; solves.
+        flops += 12 * float(reach.sum()) + float((reach[first] ** 2).sum()) / Y.shape[1]
+        flops += float((degrees[first] ** 3 / 3).sum() + (2 * degrees**2).sum())
+        nbytes = max(nbytes, 1e8 + 16 * float(degrees.max()) ** 2)
+    return flops, nbytes
+
+
+def _distinct(support: Support) -> Index:
+    """The first of each set of equal rows."""
+    return group_equal(IndexLists.of(support))[1]
 
 
 @cache

@@ -28,12 +28,16 @@ __all__ = [
 ]
 
 
+# No side of a matrix reaches this; arrays of so many indices would fill any memory.
+_HUGE = 1 << 31
+
+
 def _count(name: str, value: Any, *, at_least: int = 1) -> int:
     """Check an option that counts something."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise OptionError(f"{name} must be an integer; found {value!r}")
-    if value < at_least:
-        raise OptionError(f"{name} must be at least {at_least}; found {value}")
+    if not at_least <= value < _HUGE:
+        raise OptionError(f"{name} must be at least {at_least} and below 2³¹; found {value}")
     return int(value)
 
 
@@ -390,7 +394,8 @@ def monarch(m: int, n: int | None = None, *, blocks: int, rank: int = 1) -> Supp
 
 
 def _divisors(n: int) -> list[int]:
-    return [d for d in range(1, n + 1) if n % d == 0]
+    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
 
 
 def random_supports(

@@ -56,6 +56,30 @@ def test_factors_are_balanced(case, dtype):
     assert np.allclose(x, y, rtol=1e-6, atol=1e-9 * math.sqrt(F.norm))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "complex64"])
+@every_row
+def test_single_precision_loses_little(case, dtype):
+    """Growing factors must not be rounded into nonsense."""
+    for seed in range(3):
+        A = case.matrix(np.dtype(dtype), seed=seed)
+        double = solve(A.astype(np.result_type(dtype, np.float64)), case.supports)
+        F = solve(A, case.supports)
+        assert F.relative_error <= double.relative_error + 0.01
+        assert F.verify(A)
+
+
+def test_single_precision_of_growing_factors_is_not_nonsense():
+    A = np.array(
+        [[-1.8464583, 0.48642954, 0.87365335, 0.3412032], [0.7982732, -1.8713579, 2.271138, -1.0497934]],
+        dtype=np.complex64,
+    )
+    F = solve(A, fsmf.arrow(2, 4), solver=ALS(starts=1, max_sweeps=20))
+    assert F.relative_error < 0.55
+    swap = solve(SWAP.astype(np.float32), LU2)
+    assert swap.relative_error < 0.02
+    assert swap.verify(SWAP.astype(np.float32))
+
+
 @pytest.mark.parametrize(
     "case", [c for c in PAIRS_EASY if c.n_classes and c.matrix().size <= 100], ids=name_of
 )

@@ -62,7 +62,7 @@ def test_sparse_arithmetic_equals_dense(seed, kind, ridge):
     for dense, thin in twins(supports, A, ridge=ridge, exponent=1):
         assert thin.ridge == dense.ridge
         assert thin.norm == pytest.approx(dense.norm, rel=1e-14)
-        assert thin.negligible == pytest.approx(dense.negligible)
+        assert thin.eps == dense.eps
         X, Y = dense.random(np.random.default_rng(seed))
         for mine, theirs in zip(thin.random(np.random.default_rng(seed)), dense.values(X, Y), strict=True):
             np.testing.assert_allclose(mine, theirs, rtol=1e-14)
