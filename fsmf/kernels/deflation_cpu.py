@@ -82,44 +82,61 @@ def _leading(alpha: Array, beta: Array, z: Array) -> None:
 
 
 @njit(cache=True, nogil=True)
-def dominant_pair(block: Array, V: Array, u: Array, y: Array) -> bool:
-    """Turn y into that of the best rank-one piece ``u yᵀ``, u of norm 1; False where there is none."""
-    steps = min(len(V), len(u), len(y))
+def _add(x: Array, factor: float, y: Array) -> None:
+    """``x += factor y``, without a temporary array."""
+    for i in range(len(x)):
+        x[i] += factor * y[i]
+
+
+@njit(cache=True, nogil=True)
+def _normalize(x: Array) -> float:
+    """Scale x to norm 1; return the norm that it had."""
+    norm = math.sqrt(_square(x))
+    if norm > 0.0:
+        scale = 1.0 / norm
+        for i in range(len(x)):
+            x[i] *= scale
+    return norm
+
+
+@njit(cache=True, nogil=True)
+def dominant_pair(block: Array, V: Array, U: Array, x: Array, y: Array) -> bool:
+    """Turn y into that of the best rank-one piece ``x yᵀ``, x of norm 1; False where there is none.
+
+    V and U are scratch of as many rows as Lanczos steps, as long as y and x.
+    """
+    steps = min(len(V), len(x), len(y))
     alpha, beta = np.zeros(steps), np.zeros(steps)
     found = 0
-    _times_right(block, y, u)
-    _times_left(block, u, V[0])
+    # From within the row space, which so many steps can then exhaust.
+    _times_right(block, y, U[0])
+    _times_left(block, U[0], V[0])
     for i in range(steps):
         _orthogonalize(V, i)
-        beta[i] = math.sqrt(_square(V[i]))
+        beta[i] = _normalize(V[i])
         if beta[i] <= _EXHAUSTED * beta[0]:
             break
-        V[i] /= beta[i]
-        before = beta[i] if i else 0.0
-        previous = u * before
-        _times_right(block, V[i], u)
-        u -= previous
-        alpha[i] = math.sqrt(_square(u))
+        _times_right(block, V[i], U[i])
+        if i:
+            _add(U[i], -beta[i], U[i - 1])
+        alpha[i] = _normalize(U[i])
         found = i + 1
         if alpha[i] <= _EXHAUSTED * alpha[0]:
             break
-        u /= alpha[i]
         if i + 1 < steps:
-            _times_left(block, u, V[i + 1])
-            V[i + 1] -= alpha[i] * V[i]
+            _times_left(block, U[i], V[i + 1])
+            _add(V[i + 1], -alpha[i], V[i])
     if found == 0:
         return False
     z = np.empty(found)
     _leading(alpha, beta, z)
     y[:] = 0
     for i in range(found):
-        y += z[i] * V[i]
-    _times_right(block, y, u)
-    size = math.sqrt(_square(u))
-    if size == 0.0:
+        _add(y, z[i], V[i])
+    _times_right(block, y, x)
+    if _normalize(x) == 0.0:
         return False
-    u /= size
-    _times_left(block, u, y)
+    _times_left(block, x, y)
     return True
 
 
@@ -141,7 +158,8 @@ def deflate(
     for k in order:
         tallest = max(tallest, row_start[k + 1] - row_start[k])
         widest = max(widest, column_start[k + 1] - column_start[k])
-    buffer, space = np.empty(tallest * widest, rest.dtype), np.empty(iterations * widest, rest.dtype)
+    buffer = np.empty(tallest * widest, rest.dtype)
+    space, other = np.empty(iterations * widest, rest.dtype), np.empty(iterations * tallest, rest.dtype)
     for k in order:
         own_rows = rows[row_start[k] : row_start[k + 1]]
         own_columns = columns[column_start[k] : column_start[k + 1]]
@@ -153,8 +171,8 @@ def deflate(
         for i in range(b):
             for j in range(c):
                 block[i, j] = rest[own_rows[i], own_columns[j]]
-        V = space[: iterations * c].reshape(iterations, c)
-        if not dominant_pair(block, V, x, y):
+        V, U = space[: iterations * c].reshape(iterations, c), other[: iterations * b].reshape(iterations, b)
+        if not dominant_pair(block, V, U, x, y):
             continue
         root = math.sqrt(math.sqrt(_square(y)))
         for i in range(b):

@@ -80,10 +80,11 @@ def take_pieces(
         Values of the factors, in the row-major order of their supports; written for those components.
     """
     b, c = block.shape
-    x, y, space = np.empty(b, block.dtype), np.empty(c, block.dtype), np.empty((iterations, c), block.dtype)
+    x, y = np.empty(b, block.dtype), np.empty(c, block.dtype)
+    V, U = np.empty((iterations, c), block.dtype), np.empty((iterations, b), block.dtype)
     for k in members:
         y[:] = Y0[right_start[k] : right_start[k + 1]]
-        if not dominant_pair(block, space, x, y):
+        if not dominant_pair(block, V, U, x, y):
             continue
         square = 0.0
         for j in range(c):

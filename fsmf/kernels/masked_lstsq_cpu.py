@@ -87,6 +87,15 @@ def _gram_rows(which: Array, right: Pattern, Y: Array, below: Pattern, YT: Array
                 gram[h, below[1][f]] += y * YT[f]
 
 
+@_sums
+def _along(a: Array, columns: Array, y: Array) -> Any:
+    """Product of a dense row with a conjugated sparse one."""
+    total = y.dtype.type(0)
+    for e in range(columns.size):
+        total += a[columns[e]] * np.conj(y[e])
+    return total
+
+
 @_exact
 def _solve(
     panel: Array,
@@ -115,9 +124,8 @@ def _solve(
         count = 0
         for p in range(k):
             row = left[1][start + p]
-            b[p] = 0
-            for e in range(right[0][row], right[0][row + 1]):
-                b[p] += a[right[1][e]] * np.conj(Y[e])
+            place = slice(right[0][row], right[0][row + 1])
+            b[p] = _along(a, right[1][place], Y[place])
             if known:
                 continue
             for q in range(p + 1):
@@ -179,21 +187,23 @@ def _residuals(
         i, a = rows[t], panel[t]
         count, square = 0, 0.0
         for s in range(left[0][i], left[0][i + 1]):
-            for e in range(right[0][left[1][s]], right[0][left[1][s] + 1]):
-                j = right[1][e]
+            # Names for what stays, which no store into an array can then be thought to change.
+            x, start, stop = X[s], right[0][left[1][s]], right[0][left[1][s] + 1]
+            columns, y = right[1][start:stop], Y[start:stop]
+            for e in range(columns.size):
+                j = columns[e]
                 if seen[j] != i:
                     seen[j], reach[count], rest[j] = i, j, a[j]
                     count += 1
-                rest[j] -= X[s] * Y[e]
+                rest[j] -= x * y[e]
         for c in range(count):
             x = rest[reach[c]]
             square += x.real * x.real + x.imag * x.imag
         out[0, i], square = square, 0.0
         if gradient:
             for s in range(left[0][i], left[0][i + 1]):
-                x = -ridge * X[s]
-                for e in range(right[0][left[1][s]], right[0][left[1][s] + 1]):
-                    x += rest[right[1][e]] * np.conj(Y[e])
+                place = slice(right[0][left[1][s]], right[0][left[1][s] + 1])
+                x = _along(rest, right[1][place], Y[place]) - ridge * X[s]
                 square += x.real * x.real + x.imag * x.imag
             out[1, i] = square
 

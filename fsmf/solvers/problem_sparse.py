@@ -365,6 +365,7 @@ def _dense_cost(structure: Structure) -> tuple[float, float]:
     return flops, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r)
 
 
+@lru_cache(maxsize=64)
 def _sparse_cost(structure: Structure) -> tuple[float, float]:
     left, right = structure.supports
     m, n = structure.shape
