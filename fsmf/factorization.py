@@ -433,7 +433,7 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factori
         factors.append(sparse.csr_array((pattern.data, support.indices, support.indptr), shape=support.shape))
         supports.append(support)
     certificates = {kind.name: kind for kind in (GlobalOptimum, StationaryPoint)}
-    blocks = DisjointBlocks.from_arrays([arrays[f"blocks{i}"] for i in range(4)])
+    blocks = DisjointBlocks.from_arrays([arrays[f"blocks{i}"] for i in range(6)])
     return Factorization(
         factors,
         supports=Supports(supports, header["name"]),

@@ -15,7 +15,7 @@ from scipy.sparse import csgraph
 
 from fsmf.errors import ShapeError
 from fsmf.kernels.masked_lstsq import RowGroups
-from fsmf.supports.blocks import BlockFamily, DisjointBlocks, block_families
+from fsmf.supports.blocks import DisjointBlocks, block_families
 from fsmf.supports.graph import connected_components
 from fsmf.supports.layout import Index, IndexLists, group_equal
 from fsmf.supports.rank_one import (
@@ -84,11 +84,17 @@ class Part(NamedTuple):
         )
         return dense
 
-    def locate(self, rows: IndexLists, columns: IndexLists) -> DisjointBlocks:
+    def locate(self, blocks: DisjointBlocks) -> DisjointBlocks:
         """Say which blocks of the whole matrix some blocks of this part are."""
         return DisjointBlocks(
-            IndexLists(rows.indptr, self.rows[rows.indices]),
-            IndexLists(columns.indptr, self.columns[columns.indices]),
+            *(
+                IndexLists(lists.indptr, index[lists.indices])
+                for lists, index in (
+                    (blocks.rows, self.rows),
+                    (blocks.columns, self.columns),
+                    (blocks.components, self.members),
+                )
+            )
         )
 
 
@@ -208,7 +214,7 @@ class Structure:
         return Identifiability.GENERIC if _peels(self.classes) else Identifiability.UNKNOWN
 
     @cached_property
-    def block_families(self) -> tuple[BlockFamily, ...]:
+    def block_families(self) -> tuple[DisjointBlocks, ...]:
         """Families of disjoint blocks whose rank every product bounds, for lower bounds."""
         return tuple(block_families(self.classes))
 

@@ -208,6 +208,23 @@ CASES = [
         *(BOTH, STATIONARY, 4, 3, NONE, GENERIC, False),
     ),
     Case(
+        "interleaved",
+        rectangles(3, 4, ([1, 2], [0, 2, 3], 1), ([0, 1], range(4), 1), ([2], [1], 1)),
+        *(BOTH, STATIONARY, 3, 2, NONE, GENERIC, False),
+    ),
+    Case(
+        "interleaved-hard",
+        rectangles(
+            7,
+            7,
+            (range(4), range(4), 1),
+            (range(3, 7), range(3, 7), 1),
+            ([0, 1, 2], [4, 5], 1),
+            ([1, 2], [4, 5, 6], 1),
+        ),
+        *(ALS, STATIONARY, 4, 2, NONE, UNKNOWN, False),
+    ),
+    Case(
         "two-hard-parts",
         rectangles(5, 5, ([0, 1], [0, 1], 1), ([1], [1], 1), ([2, 3], [2, 3], 1), ([2, 3], [3, 4], 1)),
         *(ALS, STATIONARY, 4, 2, NONE, UNKNOWN, False),

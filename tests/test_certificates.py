@@ -36,11 +36,14 @@ def with_data(factor, data):
 
 
 def lists_of(blocks):
-    return [(blocks.rows[t].tolist(), blocks.columns[t].tolist()) for t in range(len(blocks))]
+    return [
+        tuple(lists[t].tolist() for lists in (blocks.rows, blocks.columns, blocks.components))
+        for t in range(len(blocks))
+    ]
 
 
 def blocks_of(pairs):
-    sides = zip(*pairs, strict=True) if pairs else ((), ())
+    sides = zip(*pairs, strict=True) if pairs else ((), (), ())
     lists = (
         IndexLists(
             np.cumsum([0, *map(len, side)]), np.array([i for one in side for i in one], dtype=np.int64)
@@ -60,6 +63,14 @@ def test_a_certificate_verifies(case, dtype):
     assert str(verification).count("\n") + 1 == len(verification.checks)
     assert "FAIL" not in str(verification)
     assert "\n" not in str(F.certificate)
+
+
+@pytest.mark.parametrize("case", PAIRS_HARD, ids=name_of)
+def test_certificates_of_unfinished_solves_verify_too(case):
+    for seed in range(1, 7):
+        A = case.matrix(seed=seed)
+        F = solve(A, case.supports, solver=[fsmf.BlockSVD(), fsmf.ALS(starts=1, max_sweeps=3)])
+        assert F.verify(A), str(F.verify(A))
 
 
 @every_row
@@ -100,19 +111,25 @@ def test_a_spoiled_block_is_noticed(case):
     blocks = lists_of(F.certificate.blocks)
     assert spoiled(F, blocks=blocks_of(blocks)).verify(A)
     m, n = F.shape
-    for t, (rows, columns) in list(enumerate(blocks))[:5]:
+    r = F.X.shape[1]
+    for t, (rows, columns, own) in list(enumerate(blocks))[:5]:
         others = blocks[:t] + blocks[t + 1 :]
         wrong = {
-            "row removed": [*others, (rows[1:], columns)],
-            "column removed": [*others, (rows, columns[:-1])],
+            "row removed": [*others, (rows[1:], columns, own)],
+            "column removed": [*others, (rows, columns[:-1], own)],
+            "component removed": [*others, (rows, columns, own[1:])],
+            "component twice": [*others, (rows, columns, [*own, own[0]])],
+            "component out of range": [*others, (rows, columns, [*own[:-1], r])],
             "block removed": others,
-            "block twice": [*blocks, (rows, columns)],
-            "row twice": [*others, ([*rows, rows[0]], columns)],
-            "row out of range": [*others, ([*rows[:-1], m], columns)],
-            "column out of range": [*others, (rows, [*columns[:-1], n])],
-            "row negative": [*others, ([-1, *rows[1:]], columns)],
-            "overlapping piece": [*blocks, (rows[:1], columns[:1])],
+            "block twice": [*blocks, (rows, columns, own)],
+            "row twice": [*others, ([*rows, rows[0]], columns, own)],
+            "row out of range": [*others, ([*rows[:-1], m], columns, own)],
+            "column out of range": [*others, (rows, [*columns[:-1], n], own)],
+            "row negative": [*others, ([-1, *rows[1:]], columns, own)],
+            "overlapping piece": [*blocks, (rows[:1], columns[:1], own)],
         }
+        if spare := sorted({*range(r)} - {*own}):
+            wrong["component added"] = [*others, (rows, columns, [*own, spare[0]])]
         for what, listed in wrong.items():
             assert not spoiled(F, blocks=blocks_of(listed)).verify(A), what
 
@@ -202,8 +219,8 @@ def test_no_start_ever_beats_the_lower_bound_of_a_row(case):
     assert F.lower_bound <= oracles.best_of_starts(A, case.supports, starts=10) * (1 + 1e-9) + 1e-9
 
 
-@settings(max_examples=40)
-@given(any_supports(), st.integers(0, 9))
+@settings(max_examples=60)
+@given(any_supports(max_components=6), st.integers(0, 9))
 def test_no_start_ever_beats_a_lower_bound(supports, seed):
     A = np.random.default_rng(seed).standard_normal(supports.shape)
     F = solve(A, supports, solver=fsmf.ALS(starts=1, max_sweeps=30))

@@ -385,13 +385,14 @@ class _Run:
 
 def _best_bound(problem: Problem, part: Part) -> tuple[float, DisjointBlocks]:
     """The best of the lower bounds that the families of disjoint blocks prove."""
-    nothing = IndexLists(np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    best, proof = 0.0, DisjointBlocks(nothing, nothing)
-    for rows, columns, ranks in part.structure.block_families:
-        bound = math.hypot(*(_tail(problem.block(rows[t], columns[t]), q) for t, q in enumerate(ranks)))
+    nothing = IndexLists.of_arrays([])
+    best, proof = 0.0, DisjointBlocks(nothing, nothing, nothing)
+    for blocks in part.structure.block_families:
+        ranks = blocks.components.sizes
+        pieces = (problem.block(blocks.rows[t], blocks.columns[t]) for t in range(len(blocks)))
+        bound = math.hypot(*(_tail(piece, rank) for piece, rank in zip(pieces, ranks, strict=True)))
         if bound > best:
-            best = bound
-            proof = part.locate(rows, columns)
+            best, proof = bound, part.locate(blocks)
     return best, proof
 
 

@@ -14,7 +14,8 @@ from fsmf.certificates import GlobalOptimum
 from fsmf.factorization import Status
 from fsmf.kernels.truncated_svd import truncated_svd
 from fsmf.solvers.base import Cost, Solution
-from fsmf.supports.layout import Index, equal_shapes
+from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.layout import Index, IndexLists, equal_shapes, offsets
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
 
@@ -98,7 +99,7 @@ class BlockSVD:
             error=error,
             lower_bound=error,
             status=Status.OPTIMAL,
-            blocks=part.locate(rectangles.rows, rectangles.columns),
+            blocks=part.locate(_proof(structure)),
         )
 
     def _complete(self, A: Any, part: Part, X: NDArray[Any], Y: NDArray[Any]) -> None:
@@ -125,6 +126,16 @@ class BlockSVD:
                 own, values = block.T, np.eye(len(columns), dtype=A.dtype)
             X[_positions(left.T, members[None], rows[None])[0]] = own
             Y[_positions(right, members[None], columns[None])[0]] = values
+
+
+def _proof(structure: Structure) -> DisjointBlocks:
+    """The residual rectangles with their components, on which nothing else acts."""
+    rectangles, members = structure.rectangles, structure.classes.members
+    pooled = members.take(rectangles.classes.indices)
+    ends = offsets(pooled.sizes)[rectangles.classes.indptr]
+    owner = np.repeat(np.arange(len(rectangles.classes)), np.diff(ends))
+    ordered = pooled.indices[np.lexsort((pooled.indices, owner))]
+    return DisjointBlocks(rectangles.rows, rectangles.columns, IndexLists(ends, ordered))
 
 
 def _positions(support: Support, members: Index, indices: Index) -> Index:

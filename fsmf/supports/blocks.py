@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +12,7 @@ from scipy import sparse
 from fsmf.supports.layout import Index, IndexLists, group_equal_pairs, offsets
 from fsmf.supports.rank_one import EquivalenceClasses, complete_cover
 
-__all__ = ["BlockFamily", "DisjointBlocks", "block_families"]
+__all__ = ["DisjointBlocks", "block_families"]
 
 # Above this many places, families that need the places one by one are left out.
 _MAX_PLACES = 1 << 26
@@ -24,12 +24,18 @@ _MAX_WORK = 1 << 38
 
 @dataclass(frozen=True, eq=False)
 class DisjointBlocks:
-    """Hold disjoint blocks of a matrix, the proof behind a lower bound.
+    """Hold blocks of a matrix that bound the error of every product from below.
+
+    A block speaks of the places of ``rows × columns`` that its components reach. No other component reaches
+    them, so that on them every product has at most the rank that the components count; and no two blocks
+    speak of the same place.
 
     Attributes
     ----------
     rows, columns : IndexLists
         The rows and the columns of each block, ascending.
+    components : IndexLists
+        The components of each block, ascending.
 
     Notes
     -----
@@ -45,6 +51,7 @@ class DisjointBlocks:
 
     rows: IndexLists
     columns: IndexLists
+    components: IndexLists
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -60,15 +67,19 @@ class DisjointBlocks:
     def __repr__(self) -> str:
         return f"DisjointBlocks({len(self)})"
 
-    def arrays(self) -> tuple[Index, Index, Index, Index]:
-        """Return the four flat arrays that hold the blocks, for storing them."""
-        return (self.rows.indptr, self.rows.indices, self.columns.indptr, self.columns.indices)
+    def arrays(self) -> tuple[Index, ...]:
+        """Return the six flat arrays that hold the blocks, for storing them."""
+        return tuple(
+            array
+            for lists in (self.rows, self.columns, self.components)
+            for array in (lists.indptr, lists.indices)
+        )
 
     @classmethod
     def from_arrays(cls, arrays: Sequence[Any]) -> DisjointBlocks:
-        """Rebuild the blocks from their four flat arrays."""
-        a, b, c, d = (np.asarray(array, dtype=np.int64) for array in arrays)
-        return cls(IndexLists(a, b), IndexLists(c, d))
+        """Rebuild the blocks from their six flat arrays."""
+        flat = [np.asarray(array, dtype=np.int64) for array in arrays]
+        return cls(*(IndexLists(*flat[i : i + 2]) for i in (0, 2, 4)))
 
     @classmethod
     def union(cls, families: Iterable[DisjointBlocks]) -> DisjointBlocks:
@@ -77,28 +88,21 @@ class DisjointBlocks:
         return cls(
             IndexLists.concatenated([family.rows for family in families]),
             IndexLists.concatenated([family.columns for family in families]),
+            IndexLists.concatenated([family.components for family in families]),
         )
 
     @property
     def T(self) -> DisjointBlocks:
         """The same blocks of the transposed matrix."""
-        return DisjointBlocks(self.columns, self.rows)
+        return DisjointBlocks(self.columns, self.rows, self.components)
 
 
-# Rows, columns, and the number of components that meet them.
-Block = tuple[Index, Index, int]
+# Rows, columns, and the classes that meet them.
+Block = tuple[Index, Index, Index]
 
 
-class BlockFamily(NamedTuple):
-    """Disjoint blocks and how many components meet each."""
-
-    rows: IndexLists
-    columns: IndexLists
-    ranks: Index
-
-
-def block_families(classes: EquivalenceClasses) -> Iterator[BlockFamily]:
-    """Yield families of disjoint blocks of a matrix, with the number of components that meet each block.
+def block_families(classes: EquivalenceClasses) -> Iterator[DisjointBlocks]:
+    """Yield families of disjoint blocks of a matrix, with the components that meet each block.
 
     The whole matrix; stripes of rows (of columns) that lie in the same rectangles, as far as those reach;
     cells of equal rows and equal columns outside S*; and disjoint class rectangles, large ones first. Blocks
@@ -109,14 +113,14 @@ def block_families(classes: EquivalenceClasses) -> Iterator[BlockFamily]:
     layout = classes.layout
     by_column = layout.columns.transposed(layout.n_column_types)
     candidates: list[list[Block]] = [
-        [(np.arange(m), np.arange(n), int(sizes.sum()))],
+        [(np.arange(m), np.arange(n), np.arange(len(classes)))],
         [
-            (rows, np.unique(classes.columns.take(met).indices), int(sizes[met].sum()))
+            (rows, np.unique(classes.columns.take(met).indices), met)
             for t, rows in _repeated(layout.row_type)
             for met in (layout.memberships[t],)
         ],
         [
-            (np.unique(classes.rows.take(met).indices), columns, int(sizes[met].sum()))
+            (np.unique(classes.rows.take(met).indices), columns, met)
             for t, columns in _repeated(layout.column_type)
             for met in (by_column[t],)
         ],
@@ -124,10 +128,13 @@ def block_families(classes: EquivalenceClasses) -> Iterator[BlockFamily]:
     if m * n <= _MAX_PLACES:
         candidates += [_cells(classes), _rectangles(classes)]
     for blocks in candidates:
-        useful = _affordable([block for block in blocks if 0 < block[2] < min(len(block[0]), len(block[1]))])
+        useful = _affordable(
+            [block for block in blocks if 0 < sizes[block[2]].sum() < min(len(block[0]), len(block[1]))]
+        )
         if useful:
-            rows, columns, ranks = zip(*useful, strict=True)
-            yield BlockFamily(IndexLists.of_arrays(rows), IndexLists.of_arrays(columns), np.array(ranks))
+            rows, columns, met = zip(*useful, strict=True)
+            components = [np.sort(classes.members.take(some).indices) for some in met]
+            yield DisjointBlocks(*map(IndexLists.of_arrays, (rows, columns, components)))
 
 
 def _affordable(blocks: list[Block]) -> list[Block]:
@@ -169,7 +176,7 @@ def _cells(classes: EquivalenceClasses) -> list[Block]:
     shorter = np.minimum(rows.sizes[ranks.row], columns.sizes[ranks.col])
     starred = star.toarray()
     return [
-        (rows[t], columns[u], int(rank))
+        (rows[t], columns[u], incomplete[np.intersect1d(_row(row_inside, t), _row(column_inside, u))])
         for t, u, rank, side in zip(ranks.row, ranks.col, ranks.data, shorter, strict=True)
         if rank < side and not starred[rows[t][0], columns[u][0]]
     ]
@@ -189,8 +196,13 @@ def _rectangles(classes: EquivalenceClasses) -> list[Block]:
         if classes.complete[p] or taken[place].any():
             continue
         met = np.intersect1d(row_of.take(rows).indices, column_of.take(columns).indices)
-        rank = int(classes.members.sizes[met].sum())
-        if rank < min(len(rows), len(columns)):
+        if classes.members.sizes[met].sum() < min(len(rows), len(columns)):
             taken[place] = True
-            blocks.append((rows, columns, rank))
+            blocks.append((rows, columns, met))
     return blocks
+
+
+def _row(matrix: sparse.csr_array, i: int) -> Index:
+    """Columns stored in a row of a sparse matrix."""
+    columns: Index = matrix.indices[matrix.indptr[i] : matrix.indptr[i + 1]]
+    return columns

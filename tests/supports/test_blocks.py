@@ -17,11 +17,11 @@ from fsmf.supports.layout import IndexLists
 
 
 def families(supports):
-    """Per family, its blocks as (rows, columns, rank)."""
+    """Per family, its blocks as (rows, columns, components)."""
     for family in block_families(fsmf.equivalence_classes(supports)):
         yield [
-            (family.rows[t].tolist(), family.columns[t].tolist(), int(family.ranks[t]))
-            for t in range(len(family.ranks))
+            (family.rows[t].tolist(), family.columns[t].tolist(), family.components[t].tolist())
+            for t in range(len(family))
         ]
 
 
@@ -30,8 +30,9 @@ def check_families(supports):
     for blocks in families(supports):
         covered = [oracles.places((frozenset(rows), frozenset(columns))) for rows, columns, _ in blocks]
         assert not any(one & other for one, other in combinations(covered, 2))
-        for place, (_, _, rank) in zip(covered, blocks, strict=True):
-            assert rank >= sum(bool(oracles.places(component) & place) for component in components)
+        for place, (_, _, own) in zip(covered, blocks, strict=True):
+            meet = {k for k, component in enumerate(components) if oracles.places(component) & place}
+            assert meet <= set(own)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -49,7 +50,7 @@ def test_blocks_of_any_pair_are_disjoint(supports):
 def test_every_product_respects_the_bound_of_every_family(supports, seed):
     X, Y = oracles.random_product(supports, seed)
     for blocks in families(supports):
-        tails = [oracles.tail((X @ Y)[np.ix_(rows, columns)], rank) for rows, columns, rank in blocks]
+        tails = [oracles.tail((X @ Y)[np.ix_(rows, columns)], len(own)) for rows, columns, own in blocks]
         assert math.hypot(*tails) <= 1e-12 * (1 + np.linalg.norm(X @ Y))
 
 
@@ -60,7 +61,7 @@ def blocks_of(*pairs):
     return DisjointBlocks(*lists)
 
 
-ONE = blocks_of(([0, 1], [0]), ([2], [1, 2]))
+ONE = blocks_of(([0, 1], [0], [3]), ([2], [1, 2], [0, 4]))
 
 
 def test_blocks_compare_by_content():
@@ -74,6 +75,6 @@ def test_blocks_compare_by_content():
 
 
 def test_blocks_can_be_put_together():
-    whole = DisjointBlocks.union([blocks_of(([0, 1], [0])), blocks_of(([2], [1, 2]))])
+    whole = DisjointBlocks.union([blocks_of(([0, 1], [0], [3])), blocks_of(([2], [1, 2], [0, 4]))])
     assert whole == ONE
     assert len(DisjointBlocks.union([])) == 0
