@@ -199,7 +199,8 @@ class ALS:
                 break
         assert best is not None
         X, Y = problem.settled(best.X, best.Y)
-        if best.is_growing(problem.balanced_norm(X, Y)) and best.status is not Status.STOPPED:
+        ended = best.status is Status.STOPPED or clock.is_over()
+        if not ended and best.is_growing(problem.balanced_norm(X, Y)):
             run = self._run(problem, self._ridge_path(problem, clock), self.starts, rest, clock)
             if run.objective < best.objective:
                 best = run
