@@ -11,6 +11,9 @@ __all__ = ["deflated_pieces"]
 
 Array = NDArray[Any]
 
+# Small blocks are done with fewer steps: a fifth of their shorter side, but at least these.
+_FEW = 5
+
 # A Lanczos vector this much shorter than the first is rounding: the space is exhausted.
 _EXHAUSTED = 1e-10
 
@@ -34,7 +37,7 @@ def deflated_pieces(
     Y0 : ndarray, shape (r, n)
         Where the Lanczos iterations start.
     iterations : int
-        Lanczos steps per block: ten are about as good as eighty power iterations.
+        Lanczos steps per block, fewer for small ones: ten are about as good as eighty power iterations.
     compiled : bool
         Whether to use the compiled twin.
 
@@ -66,7 +69,8 @@ def deflated_pieces(
 
 def _dominant_pair(block: Array, start: Array, steps: int) -> tuple[Array, Array]:
     """Unit x and y such that ``x yᵀ`` is near the best rank-one piece, by Golub–Kahan–Lanczos steps."""
-    steps = min(steps, *block.shape)
+    shorter = min(block.shape)
+    steps = min(steps, shorter, max(_FEW, shorter // 5))
     V = np.zeros((steps, len(start)), dtype=block.dtype)
     alpha, beta = np.zeros(steps), np.zeros(steps)
     # From within the row space, which so many steps can then exhaust.

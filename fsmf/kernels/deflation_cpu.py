@@ -15,6 +15,7 @@ Array = NDArray[Any]
 
 # As in the plain twin.
 _EXHAUSTED = 1e-10
+_FEW = 5
 
 # Power iterations for the leading vector of a bidiagonal matrix of some ten rows, which cost next to nothing.
 _SMALL_ITERATIONS = 100
@@ -105,7 +106,8 @@ def dominant_pair(block: Array, V: Array, U: Array, x: Array, y: Array) -> bool:
 
     V and U are scratch of as many rows as Lanczos steps, as long as y and x.
     """
-    steps = min(len(V), len(x), len(y))
+    shorter = min(len(x), len(y))
+    steps = min(len(V), shorter, max(_FEW, shorter // 5))
     alpha, beta = np.zeros(steps), np.zeros(steps)
     found = 0
     # From within the row space, which so many steps can then exhaust.

@@ -58,7 +58,9 @@ def _pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 def _square(piece: NDArray[Any]) -> float:
-    return float(np.vdot(piece, piece).real)
+    # As real numbers: a complex product that overflows is NaN, not infinity.
+    parts = piece.view(np.float64) if np.iscomplexobj(piece) else piece
+    return float(np.vdot(parts, parts))
 
 
 def _scaled(piece: NDArray[Any], exponent: int) -> NDArray[Any]:

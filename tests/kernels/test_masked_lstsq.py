@@ -1,0 +1,74 @@
+"""Least squares on a support: the plain kernel and its compiled twin, against LAPACK row by row."""
+
+import numpy as np
+import pytest
+
+import fsmf
+from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
+
+
+def groups_of(support):
+    return fsmf.analyze([support, np.ones((support.shape[1], 1))]).row_groups[0]
+
+
+def problem(seed, kind):
+    rng = np.random.default_rng(seed)
+    m, n, r = rng.integers(1, 25, 3)
+    A, Y = rng.standard_normal((m, n)), rng.standard_normal((r, n))
+    if kind == "complex":
+        A, Y = A + 1j * rng.standard_normal((m, n)), Y + 1j * rng.standard_normal((r, n))
+    support = rng.random((m, r)) < rng.random()
+    if seed % 3 == 0:
+        Y[0] = 0
+    if seed % 4 == 0 and r > 2:
+        Y[2] = Y[1]
+    if seed % 5 == 0 and m > 2:
+        support[1:] = support[0]
+    return A, Y, support
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("seed", range(60))
+def test_each_row_is_the_minimum_norm_solution(seed, kind, compiled):
+    A, Y, support = problem(seed, kind)
+    X, explained = masked_lstsq(A, Y, groups_of(support), compiled=compiled)
+    assert not X[~support].any()
+    for i, allowed in enumerate(support):
+        expected = np.linalg.lstsq(Y[allowed].T, A[i], rcond=None)[0]
+        np.testing.assert_allclose(X[i, allowed], expected, atol=1e-7)
+    residual = np.linalg.norm(A - X @ Y) ** 2
+    assert explained == pytest.approx(np.linalg.norm(A) ** 2 - residual, abs=1e-9)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_ridge_is_an_augmented_system(seed, kind, compiled):
+    A, Y, support = problem(seed, kind)
+    X, explained = masked_lstsq(A, Y, groups_of(support), ridge=0.3, compiled=compiled)
+    for i, allowed in enumerate(support):
+        k = int(allowed.sum())
+        system = np.concatenate([Y[allowed].T, np.sqrt(0.3) * np.eye(k)])
+        expected = np.linalg.lstsq(system, np.concatenate([A[i], np.zeros(k)]), rcond=None)[0]
+        np.testing.assert_allclose(X[i, allowed], expected, atol=1e-8)
+    minimum = np.linalg.norm(A - X @ Y) ** 2 + 0.3 * np.linalg.norm(X) ** 2
+    assert explained == pytest.approx(np.linalg.norm(A) ** 2 - minimum, abs=1e-9)
+
+
+def test_equal_supports_share_a_group():
+    support = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1], [0, 0, 0]], dtype=bool)
+    groups = groups_of(support)
+    assert [rows.tolist() for rows in groups.rows] == [[0, 2], [1]]
+    assert [columns.tolist() for columns in groups.columns] == [[0, 2], [1]]
+    assert groups.work == 2 * (2 + 2) + 1 * (1 + 1)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_no_rows_at_all(compiled):
+    X, explained = masked_lstsq(
+        np.ones((3, 4)), np.ones((2, 4)), RowGroups((3, 2), [], []), compiled=compiled
+    )
+    assert X.shape == (3, 2)
+    assert not X.any()
+    assert explained == 0
