@@ -223,7 +223,7 @@ def _read_mat(path: str, wanted: str | None) -> dict[str, Any]:
     from scipy import io
 
     names = _chosen(path, wanted, [name for name, _, _ in io.whosmat(path)])
-    contents = io.loadmat(path, variable_names=names)
+    contents = io.loadmat(path, variable_names=names, spmatrix=False)
     return {name: contents[name] for name in names}
 
 
@@ -236,7 +236,7 @@ def _read_mtx(path: str, wanted: str | None) -> dict[str, Any]:
     if re.sub(rb"\A(%[^\n]*\n)*", b"", text).translate(None, b"0123456789+-.eEinfatyINFATY \t\r\n"):
         raise ValueError("it holds other things than numbers")
     text = text if text.endswith(b"\n") else text + b"\n"
-    return _only(path, wanted, io.mmread(BytesIO(text)))
+    return _only(path, wanted, io.mmread(BytesIO(text), spmatrix=False))
 
 
 def _read_csv(path: str, wanted: str | None) -> dict[str, Any]:

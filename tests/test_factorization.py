@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 from cases import BY_NAME, CASES, name_of, solve, solved
-from scipy import sparse
+from scipy import linalg, sparse
 from scipy.sparse import linalg as sparse_linalg
 
 import fsmf
@@ -63,7 +63,7 @@ def test_products_are_those_of_the_dense_matrix(case, dtype):
         (F.to_dense(), D),
         (F @ x, D @ x),
         (F @ X, D @ X),
-        (F.matvec(x[:, None]), D @ x[:, None]),
+        (F.matmat(x[:, None]), D @ x[:, None]),
         (F.rmatvec(y), D.conj().T @ y),
         (F.rmatmat(Y), D.conj().T @ Y),
         (F.H @ y, D.conj().T @ y),
@@ -160,7 +160,7 @@ def square_answer():
         q @ np.diag([1.0, 2, 3, 4]) @ q.T
         for q in (np.linalg.qr(rng.standard_normal((4, 4)))[0] for _ in "abc")
     ]
-    A = sparse.block_diag(blocks).toarray()
+    A = linalg.block_diag(*blocks)
     return A, solve(A, fsmf.block_diagonal(12, blocks=3, rank=4))
 
 
@@ -181,7 +181,7 @@ def test_scipy_takes_an_answer_for_an_operator():
 
 def test_wrong_vectors_are_refused():
     F = square_answer()[1]
-    with pytest.raises(ValueError, match="dimension mismatch"):
+    with pytest.raises(ValueError, match="(?i)dimension mismatch"):
         F @ np.ones(5)
 
 
