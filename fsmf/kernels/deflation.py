@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["deflated_pieces"]
+__all__ = ["deflated_pieces", "relax_pieces"]
 
 Array = NDArray[Any]
 
@@ -65,6 +65,61 @@ def deflated_pieces(
             X[own_rows, k], Y[k, own_columns] = x * root, y / root
             rest[place] = block - np.outer(x, y)
     return X, Y
+
+
+def relax_pieces(
+    rest: Array,
+    rows: Lists,
+    columns: Lists,
+    order: Array,
+    X: Array,
+    Y: Array,
+    *,
+    factor: float,
+    compiled: bool = False,
+) -> float:
+    """Update rank-one pieces in place, one after another, and what they leave of a matrix; its squared norm.
+
+    Column x of X becomes ``x + factor (best x for this y - x)``, and row y of Y thereafter likewise.
+
+    Parameters
+    ----------
+    rest : ndarray, shape (m, n)
+        ``A - X Y``, written.
+    rows, columns, order
+        As in `deflated_pieces`.
+    X, Y : ndarray, shapes (m, r), (r, n)
+        Zero outside the blocks; written.
+    factor : float
+        Between 0 and 2: then no update makes the rest larger.
+    compiled : bool
+        Whether to use the compiled twin, which wants arrays in C order.
+
+    Returns
+    -------
+    float
+        ``‖A - X Y‖²``.
+    """
+    if compiled:
+        from fsmf.kernels.deflation_cpu import relax
+
+        square: float = relax(rest, *rows, *columns, order, factor, X, Y)
+        return square
+    for k in order:
+        own_rows = rows[1][rows[0][k] : rows[0][k + 1]]
+        own_columns = columns[1][columns[0][k] : columns[0][k + 1]]
+        place = np.ix_(own_rows, own_columns)
+        x, y, block = X[own_rows, k], Y[k, own_columns], rest[place]
+        new_x, new_y, size = x, y, np.vdot(y, y).real
+        if size > 0:
+            new_x = x + factor / size * (block @ y.conj())
+        size = np.vdot(new_x, new_x).real
+        if size > 0:
+            best = (new_x.conj() @ block + np.vdot(new_x, x) * y) / size
+            new_y = y + factor * (best - y)
+        rest[place] = block + np.outer(x, y) - np.outer(new_x, new_y)
+        X[own_rows, k], Y[k, own_columns] = new_x, new_y
+    return float(np.vdot(rest, rest).real)
 
 
 def _dominant_pair(block: Array, start: Array, steps: int) -> tuple[Array, Array]:

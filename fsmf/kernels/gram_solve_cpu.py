@@ -15,8 +15,12 @@ Array = NDArray[Any]
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def _cholesky(G: Array, k: int, pivot_ratio: float) -> bool:
-    """Factorize the leading k × k in place, lower, with inverted diagonal; False at a weak pivot."""
+def _cholesky(G: Array, k: int, pivot_ratio: float) -> int:
+    """Factorize the leading k × k in place, lower, with inverted diagonal; how many pivots are weak.
+
+    A weak pivot is inverted to 0, which leaves its row and column out of all that follows.
+    """
+    weak = 0
     for a in range(k):
         square = 0.0
         for b in range(a):
@@ -27,15 +31,17 @@ def _cholesky(G: Array, k: int, pivot_ratio: float) -> bool:
             G[a, b] = x
             square += x.real * x.real + x.imag * x.imag
         pivot = G[a, a].real - square
-        if not pivot > pivot_ratio * G[a, a].real:
-            return False
-        G[a, a] = 1.0 / math.sqrt(pivot)
-    return True
+        if pivot > pivot_ratio * G[a, a].real:
+            G[a, a] = 1.0 / math.sqrt(pivot)
+        else:
+            G[a, a] = 0.0
+            weak += 1
+    return weak
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 def _substitute(L: Array, x: Array, k: int) -> None:
-    """Solve ``L Lᴴ x = b``, b being in x and the diagonal of L inverted."""
+    """Solve ``L Lᴴ x = b``, b being in x and the diagonal of L inverted; 0 where a pivot was weak."""
     for a in range(k):
         total = x[a]
         for b in range(a):
@@ -73,7 +79,7 @@ def _solve_groups(
             if G[a, a] == 0:
                 # A vanishing row of Y takes no part: its coefficient becomes 0.
                 G[a, a] = 1.0
-        weak[g] = not _cholesky(G, k, pivot_ratio)
+        weak[g] = _cholesky(G, k, pivot_ratio) > 0
         if weak[g]:
             continue
         for t in range(row_start[g], row_start[g + 1]):

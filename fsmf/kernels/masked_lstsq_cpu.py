@@ -19,14 +19,12 @@ from numba import config, njit
 from numpy.typing import NDArray
 
 from fsmf.kernels.gram_solve_cpu import _cholesky, _substitute
-from fsmf.kernels.masked_lstsq import _PIVOT, _minimum_norm
+from fsmf.kernels.masked_lstsq import _PIVOT
+from fsmf.kernels.masked_lstsq_weak_cpu import Pattern, add_weak_part, weak_directions
 
 __all__ = ["DenseRows", "Pattern", "RowSource", "RowSystem", "SparseRows", "fixed"]
 
 Array = NDArray[Any]
-
-# Compressed rows: where each starts (int64), and the columns (int32).
-Pattern = tuple[Array, Array]
 
 # Rows of A laid out at a time, at most, and their entries. Several, for a transposed matrix is read by cache
 # lines; and by tiles of so many columns (2.7 s became 1 s for 20000 × 20000).
@@ -110,13 +108,13 @@ def _solve(
     work: tuple[Array, ...],
     X: Array,
     explained: Array,
-    weak: Array,
 ) -> None:
-    """Solve the normal equations of some rows, and mark those that are too ill-conditioned for them.
+    """Solve for some rows by normal equations, completed where those are too ill-conditioned.
 
     Gram matrices are conjugated: ``conj(G) x = b`` is ``x G = b`` for a Hermitian G.
     """
     state, head, above, owner, value, G, b, x = work
+    weak = np.empty(0, np.int64), np.empty((0, 0), Y.dtype), np.empty((0, 0), Y.dtype), 0
     for t in range(rows.size):
         i, a = rows[t], panel[t]
         start, k = left[0][i], left[0][i + 1] - left[0][i]
@@ -156,16 +154,17 @@ def _solve(
                 for e in range(right[0][row], right[0][row + 1]):
                     head[right[1][e]] = -1
             state[0], state[1] = label[i], _cholesky(G, k, _PIVOT)
+            if state[1]:
+                weak = weak_directions(G, state[1], left[1][start : start + k], right, Y, ridge, head)
+        x[:k] = b[:k]
+        _substitute(G, x, k)
         if state[1]:
-            x[:k] = b[:k]
-            _substitute(G, x, k)
-            total = 0.0
-            for p in range(k):
-                total += b[p].real * x[p].real + b[p].imag * x[p].imag
-                X[start + p] = x[p]
-            explained[i] = total
-        else:
-            weak[i] = True
+            add_weak_part(a, weak, x[:k])
+        total = 0.0
+        for p in range(k):
+            total += b[p].real * x[p].real + b[p].imag * x[p].imag
+            X[start + p] = x[p]
+        explained[i] = total
 
 
 @_sums
@@ -347,7 +346,7 @@ class RowSystem:
         (m, r, n), (widest, wide) = (len(p[0]) - 1 for p in (self.left, self.right, self.below)), self._wide
         most, longest = int(np.diff(self.left[0]).max()), int(self.reach.max())
         gram = np.zeros((len(widest), r), Y.dtype)
-        X, explained, weak = np.zeros(len(self.left[1]), Y.dtype), np.zeros(m), np.zeros(m, dtype=np.bool_)
+        X, explained = np.zeros(len(self.left[1]), Y.dtype), np.zeros(m)
 
         def part_of_gram(start: int, stop: int) -> None:
             _gram_rows(widest[start:stop], self.right, Y, self.below, YT, gram[start:stop])
@@ -365,36 +364,11 @@ class RowSystem:
                 *np.empty((2, most), Y.dtype),
             )
             return lambda panel, rows: _solve(
-                panel, rows, self.label, self.left, self.right, Y, wide, gram, ridge, work, X, explained, weak
+                panel, rows, self.label, self.left, self.right, Y, wide, gram, ridge, work, X, explained
             )
 
         self._each_panel(A, Y.dtype, piece)
-        self._repair(A, np.flatnonzero(weak), Y, ridge, X, explained)
         return X, math.fsum(explained)
-
-    def _repair(self, A: RowSource, weak: Array, Y: Array, ridge: float, X: Array, explained: Array) -> None:
-        """Solve ill-conditioned rows by an orthogonal method, those of equal supports together."""
-        (xs, _), (ys, columns), n = self.left, self.right, len(self.below[0]) - 1
-
-        def run(rows: Array) -> None:
-            own = self.left[1][xs[rows[0]] : xs[rows[0] + 1]]
-            entries = np.concatenate([np.arange(ys[k], ys[k + 1]) for k in own])
-            reach, local = np.unique(columns[entries], return_inverse=True)
-            block = np.zeros((len(own), len(reach)), Y.dtype)
-            block[np.repeat(np.arange(len(own)), ys[own + 1] - ys[own]), local] = Y[entries]
-            height = max(1, _PANEL_ENTRIES // n)
-            panel = np.zeros((min(height, len(rows)), n), Y.dtype)
-            for first in range(0, len(rows), height):
-                some = rows[first : first + height]
-                A.load(some, panel)
-                target = panel[: len(some), reach]
-                A.unload(some, panel)
-                solution = _minimum_norm(target, block, ridge).T
-                X[xs[some][:, None] + np.arange(len(own))] = solution
-                explained[some] = np.vecdot(target @ block.conj().T, solution).real
-
-        weak = weak[np.argsort(self.label[weak], kind="stable")]
-        _in_parallel(run, np.split(weak, np.flatnonzero(np.diff(self.label[weak])) + 1) if weak.size else [])
 
     def residuals(
         self, A: RowSource, X: Array, Y: Array, *, ridge: float = 0.0, gradient: bool = False

@@ -33,6 +33,10 @@ _PATIENCE = 3
 # sweeps each.
 _PATH, _PATH_SWEEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6), 60
 
+# Sweeps are over-relaxed updates of one piece after another until one gains less than this fraction, and at
+# most so many: on some supports only exact ones gain more than a little.
+_SLOW, _RELAXED = 5e-4, 10
+
 # Seconds that a sweep takes however small the matrix.
 _OVERHEAD = 3e-4
 
@@ -80,10 +84,11 @@ class ALS:
 
     With Y fixed each row of X is a least-squares problem on its own support, and conversely; rows with equal
     supports share one factorization. Between sweeps the factors are extrapolated along their last step, and
-    the extrapolation is taken back whenever the error would rise: the error never does. Several starts
-    are made, the first from the dominant singular vectors of each class's block, largest first,
-    deflating. When the best of them ends with growing factors, one more follows the minimisers of a
-    vanishing ridge.
+    the extrapolation is taken back whenever the error would rise: the error never does. Where many sweeps
+    of a dense matrix are to be made, the first are over-relaxed updates of one x_k and y_k after another,
+    which are cheaper, as long as they gain much. Several starts are made, the first from the dominant
+    singular vectors of each class's block, largest first, deflating. When the best of them ends with
+    growing factors, one more follows the minimisers of a vanishing ridge.
 
     Parameters
     ----------
@@ -146,6 +151,7 @@ class ALS:
     callback: Callable[[Sweep], bool | None] | None = None
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
+    by_parts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("starts", "max_sweeps"):
@@ -167,6 +173,10 @@ class ALS:
             ) from None
         if self.callback is not None and not callable(self.callback):
             raise OptionError(f"callback must be callable; found {self.callback!r}")
+
+    def measures(self, structure: Structure) -> bool:
+        """Return False: A is looked at before."""
+        return False
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
@@ -246,16 +256,20 @@ class ALS:
         self, problem: Problem, factors: tuple[Array, Array], start: int, rest: float, clock: _Clock
     ) -> _Run:
         """Sweep from one starting point until nothing is gained, or a budget ends."""
-        run = _Run(problem, *factors)
+        relaxation = problem.relaxation(*factors)
+        run = _Run(problem, *factors, None if relaxation is None else relaxation.squared_error)
         if self._report(run, start, 0, rest, clock):
             run.status = Status.STOPPED
             return run
         ahead, step, limit, plain, idle = run.Y, 0.5, 1.0, True, 0
         for sweep in range(1, self.max_sweeps + 1):
-            X = problem.solve_left(ahead)
-            if not plain:
-                X += step * (X - run.X)
-            Y, squared_error = problem.solve_right(X)
+            if relaxation is not None:
+                X, Y, squared_error = relaxation.sweep()
+            else:
+                X = problem.solve_left(ahead)
+                if not plain:
+                    X += step * (X - run.X)
+                Y, squared_error = problem.solve_right(X)
             before = run.objective
             gain = before - squared_error - problem.penalty(X, Y)
             norm = problem.balanced_norm(X, Y) if gain >= 0 else run.norm
@@ -269,13 +283,16 @@ class ALS:
             if gain >= 0:
                 ahead = Y if plain else Y + step * (Y - run.Y)
                 run.X, run.Y, run.squared_error, run.norm = X, Y, squared_error, norm
-                plain, limit, step = False, min(1.0, 1.05 * limit), min(limit, 1.1 * step)
+                if relaxation is None:
+                    plain, limit, step = False, min(1.0, 1.05 * limit), min(limit, 1.1 * step)
                 if problem.ridge:
                     # Equal norms cost the least penalty.
                     problem.balance(run.X, run.Y, ahead)
             else:
                 idle += plain
                 ahead, plain, limit, step = run.Y, True, step, step / 1.5
+            if not gain >= _SLOW * before or sweep == _RELAXED:
+                relaxation = None
             run.record(clock)
             if self._report(run, start, sweep, rest, clock):
                 run.status = Status.STOPPED
@@ -338,9 +355,9 @@ class _Clock:
 class _Run:
     """One start: the best factors so far and how they came about."""
 
-    def __init__(self, problem: Problem, X: Array, Y: Array) -> None:
+    def __init__(self, problem: Problem, X: Array, Y: Array, squared_error: float | None) -> None:
         self.problem, self.X, self.Y = problem, X, Y
-        self.squared_error = problem.squared_error(X, Y)
+        self.squared_error = problem.squared_error(X, Y) if squared_error is None else squared_error
         self.norm = problem.balanced_norm(X, Y)
         self.status = Status.OUT_OF_BUDGET
         self.errors: list[float] = []

@@ -22,6 +22,7 @@ from fsmf.solvers.problem import (
     MAX_MOVERS,
     ROUNDS,
     PairProblem,
+    Relaxation,
     checked_factors,
     movable,
 )
@@ -320,6 +321,10 @@ class SparsePairProblem:
         for i in np.flatnonzero(size):
             x, y = self._places(members[i])
             X[x], Y[y] = size[i] * U[:, i], V[:, i].conj() / size[i]
+
+    def relaxation(self, X: Array, Y: Array) -> Relaxation | None:
+        """None: sweeps are cheap enough to begin with."""
+        return None
 
     def warm(self, initial: Any, shape: tuple[int, int]) -> tuple[Array, Array]:
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""

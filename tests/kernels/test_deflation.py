@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fsmf.kernels.deflation import deflated_pieces
+from fsmf.kernels.deflation import deflated_pieces, relax_pieces
+from fsmf.kernels.deflation_cpu import subtract
 
 twins = pytest.mark.parametrize("compiled", [False, True])
 kinds = pytest.mark.parametrize("kind", ["real", "complex"])
@@ -80,3 +81,62 @@ def test_blocks_left_out_and_blocks_of_zeros_keep_zeros(compiled):
     X, Y = pieces(A, everything, everything, np.array([1]), np.ones((2, 3)), compiled)
     assert not X.any()
     assert not Y.any()
+
+
+def start_of(seed, kind):
+    """A, blocks, and factors to update, some sides of which are zero."""
+    A, rows, columns, order, Y = problem(seed, kind)
+    X = np.random.default_rng([seed, 1]).standard_normal(rows.shape).astype(A.dtype) * rows
+    X[0], Y[len(Y) // 2] = X[0] * (seed % 3 > 0), Y[len(Y) // 2] * (seed % 4 > 0)
+    return A, rows, columns, order, np.ascontiguousarray(X.T), Y
+
+
+@twins
+@kinds
+@pytest.mark.parametrize("seed", range(20))
+def test_an_update_without_relaxation_is_least_squares(seed, kind, compiled):
+    A, rows, columns, order, X, Y = start_of(seed, kind)
+    rest = A - X @ Y
+    old_x, old_y = X.copy(), Y.copy()
+    square = relax_pieces(rest, lists_of(rows), lists_of(columns), order, X, Y, factor=1.0, compiled=compiled)
+    np.testing.assert_allclose(rest, A - X @ Y, atol=1e-11)
+    assert square == pytest.approx(np.linalg.norm(A - X @ Y) ** 2, rel=1e-10)
+    assert not X[~rows.T].any()
+    assert not Y[~columns].any()
+    for k in order:
+        others = A - old_x @ old_y + np.outer(old_x[:, k], old_y[k])
+        if old_y[k].any():
+            expected = np.linalg.lstsq(old_y[k][:, None], others.T, rcond=None)[0][0] * rows[k]
+            np.testing.assert_allclose(X[:, k], expected, atol=1e-10)
+        else:
+            np.testing.assert_array_equal(X[:, k], old_x[:, k])
+        old_x[:, k] = X[:, k]
+        if X[:, k].any():
+            expected = np.linalg.lstsq(X[:, k][:, None], others, rcond=None)[0][0] * columns[k]
+            np.testing.assert_allclose(Y[k], expected, atol=1e-10)
+        else:
+            np.testing.assert_array_equal(Y[k], old_y[k])
+        old_y[k] = Y[k]
+
+
+@kinds
+@pytest.mark.parametrize("factor", [0.5, 1.6, 1.99])
+def test_over_relaxed_twins_agree_and_never_make_the_rest_larger(factor, kind):
+    for seed in range(10):
+        A, rows, columns, order, X, Y = start_of(seed, kind)
+        one, two = (A - X @ Y, X.copy(), Y.copy()), (A.copy(), X, Y)
+        assert subtract(two[0], *lists_of(rows), X, Y) == pytest.approx(np.linalg.norm(one[0]) ** 2)
+        np.testing.assert_allclose(two[0], one[0], atol=1e-12)
+        before = np.linalg.norm(one[0]) ** 2
+        for _ in range(4):
+            squares = [
+                relax_pieces(
+                    Z[0], lists_of(rows), lists_of(columns), order, *Z[1:], factor=factor, compiled=fast
+                )
+                for Z, fast in ((one, False), (two, True))
+            ]
+            for mine, theirs in zip(one, two, strict=True):
+                np.testing.assert_allclose(mine, theirs, rtol=1e-7, atol=1e-8 * np.abs(mine).max())
+            assert squares[0] == pytest.approx(squares[1], rel=1e-7, abs=1e-12)
+            assert squares[0] <= before * (1 + 1e-12)
+            before = squares[0]

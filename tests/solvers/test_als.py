@@ -26,6 +26,7 @@ from scipy import sparse
 import fsmf
 from fsmf import ALS, Status
 from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError, ShapeError
+from fsmf.solvers import problem
 
 every_row = pytest.mark.parametrize("case", PAIRS_HARD, ids=name_of)
 SWAP = np.array([[0.0, 1], [1, 0]])
@@ -387,3 +388,45 @@ def test_no_error_is_below_its_bound_or_above_the_matrix(supports, seed):
     A = np.random.default_rng(seed).standard_normal(supports.shape)
     F = solve(A, supports, solver=ALS(starts=2, max_sweeps=50))
     assert F.lower_bound <= F.error <= F.norm * (1 + 1e-12)
+
+
+def scattered(seed):
+    """Supports of which none is nested in another, where the first sweeps update one piece after another."""
+    rng = np.random.default_rng(seed)
+    return fsmf.as_supports([rng.random((60, 12)) < 0.3, rng.random((12, 50)) < 0.3])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128", "float32"])
+def test_early_updates_of_single_pieces_are_true_and_lead_as_far(dtype, monkeypatch):
+    monkeypatch.setattr(problem, "_WORTH_COMPILING", -1.0)
+    for seed in range(3):
+        supports, rng = scattered(seed), np.random.default_rng([seed, 1])
+        A = rng.standard_normal((60, 50))
+        A = (A + 1j * rng.standard_normal(A.shape) if dtype == "complex128" else A).astype(dtype)
+        (part,) = fsmf.analyze(supports).parts
+        pair = problem.PairProblem.of(A, part, ridge=0.0, exponent=0)
+        X, Y = pair.random(rng)
+        relaxation = pair.relaxation(X, Y)
+        assert relaxation.squared_error == pytest.approx(pair.squared_error(X, Y))
+        for _ in range(5):
+            before = relaxation.squared_error
+            X, Y, squared_error = relaxation.sweep()
+            assert squared_error == pytest.approx(pair.squared_error(X, Y), rel=1e-12)
+            assert squared_error < before
+        with monkeypatch.context() as patch:
+            patch.setattr(problem.PairProblem, "relaxation", lambda *factors: None)
+            plain = solve(A, supports, solver=ALS(starts=1))
+        F = solve(A, supports, solver=ALS(starts=1))
+        assert F.verify(A), F.verify(A)
+        assert (np.diff(F.history.error) <= 0).all()
+        assert F.error <= 1.005 * plain.error
+
+
+def test_only_exact_sweeps_are_made_where_single_pieces_mislead(monkeypatch):
+    monkeypatch.setattr(problem, "_WORTH_COMPILING", -1.0)
+    rng = np.random.default_rng(0)
+    for supports, ridge in ((fsmf.lu(6), 0.0), (scattered(0), 0.1)):
+        for part in fsmf.analyze(supports).parts:
+            A = rng.standard_normal(supports.shape)
+            pair = problem.PairProblem.of(A, part, ridge=ridge, exponent=0)
+            assert pair.relaxation(*pair.random(rng)) is None
