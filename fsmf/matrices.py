@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fsmf.errors import FileFormatError, FsmfError, OptionError, ShapeError
 from fsmf.factorization import load
 from fsmf.files import READABLE, read_file
-from fsmf.supports import families
+from fsmf.supports import architectures, families
 from fsmf.supports.support import Supports, as_supports
 
 __all__ = ["FAMILIES", "MATRICES", "listing", "read_array", "read_supports"]
@@ -67,9 +67,9 @@ def read_supports(source: str, shape: tuple[int, int] | None = None) -> Supports
     Parameters
     ----------
     source : str
-        A family with its arguments, such as ``monarch:blocks=32``; or a file with all supports: several
-        arrays in the order of their names, a 3-D array, or a saved factorization; or one file per support
-        separated by commas, left to right.
+        A family with its arguments, such as ``monarch:blocks=32`` or ``butterfly:12,radices=2x2x3``; or a
+        file with all supports: several arrays in the order of their names, a 3-D array, or a saved
+        factorization; or one file per support separated by commas, left to right.
     shape : tuple of int, optional
         Shape of the product, for a family without sizes.
 
@@ -86,7 +86,7 @@ def read_supports(source: str, shape: tuple[int, int] | None = None) -> Supports
     Examples
     --------
     >>> read_supports("monarch:blocks=8", (64, 64))
-    Supports(monarch(64, 64, blocks=8, rank=1): 64×64 · 64×64, 1024 nonzeros)
+    Architecture(monarch(64, 64, blocks=8, rank=1): (1, 8, 8, 8) · (8, 8, 8, 1), 1024 nonzeros)
     """
     if _is_named(source, FAMILIES):
         supports: Supports = _call(source, FAMILIES, shape)
@@ -174,7 +174,7 @@ def _call(source: str, table: Table, shape: tuple[int, int] | None = None) -> An
             if target not in parameters or target in given:
                 wrong = "given twice" if target in given else "unknown" if target else "one too many"
                 raise OptionError(f"{source}: argument {item!r} is {wrong}; write {spelling}")
-            given[target] = read_array(one) if _is_array(parameters[target]) else _number(source, target, one)
+            given[target] = read_array(one) if _is_array(parameters[target]) else _value(source, target, one)
     sizes = [key for key in places if not _is_array(parameters[key])]
     if shape is not None and not given.keys() & set(sizes):
         if len(sizes) == 1 and shape[0] != shape[1]:
@@ -195,7 +195,10 @@ def _call(source: str, table: Table, shape: tuple[int, int] | None = None) -> An
         raise OptionError(f"{source} cannot be made: {error}; check its arguments") from error
 
 
-def _number(source: str, key: str, text: str) -> int | float:
+def _value(source: str, key: str, text: str) -> int | float | tuple[int, ...]:
+    """A number, or several integers as in 2x2x3."""
+    if re.fullmatch(r"\d+(x\d+)+", text):
+        return tuple(map(int, text.split("x")))
     for kind in (int, float):
         try:
             return kind(text)
@@ -282,4 +285,6 @@ MATRICES: Table = {
     "identity": _identity,
     "random": _random,
 }
-FAMILIES: Table = {name: getattr(families, name) for name in families.__all__}
+FAMILIES: Table = dict(
+    sorted((name, getattr(room, name)) for room in (architectures, families) for name in room.__all__)
+)

@@ -15,12 +15,14 @@ CLOSED_FORMS = {
     "random": lambda n: np.random.default_rng(0).standard_normal((n, n)),
 }
 
-# Arguments of each family besides the sizes; completion has a test of its own.
+# Arguments of each family besides the sizes; completion and deformable have tests of their own.
 SPELLED = {
     "arrow": {"width": 2},
     "banded": {"lower": 1, "upper": 2},
     "block_diagonal": {"blocks": 4, "rank": 2},
+    "butterfly": {"rank": 2},
     "hodlr": {"rank": 2},
+    "kaleidoscope": {},
     "low_rank": {"rank": 3},
     "lu": {},
     "monarch": {"blocks": 4},
@@ -52,7 +54,7 @@ def test_random_has_a_seed():
 
 
 def test_every_family_has_a_spelling():
-    assert SPELLED.keys() | {"completion"} == FAMILIES.keys()
+    assert SPELLED.keys() | {"completion", "deformable"} == FAMILIES.keys()
     assert set(fsmf.__all__) >= FAMILIES.keys()
 
 
@@ -64,10 +66,19 @@ def test_families_take_sizes_from_the_name_or_from_the_matrix(name):
     assert read_supports(f"{name}:{text}", (16, 16)) == expected
     assert read_supports(f"{name}:16{',' * bool(text)}{text}") == expected
     assert read_supports(f"{name}:16,{text}", (8, 8)) == expected
-    if name != "lu":
+    if name not in ("lu", "kaleidoscope"):
         expected = FAMILIES[name](16, 24, **options)
         assert read_supports(f"{name}:16x24,{text}") == expected
         assert read_supports(f"{name}:{text}", (16, 24)) == expected
+
+
+def test_options_that_are_lists_are_spelled_with_crosses():
+    expected = fsmf.deformable(12, 24, row_radices=(2, 3, 2), column_radices=(4, 2, 3), rank=(1, 2))
+    text = "row_radices=2x3x2,column_radices=4x2x3,rank=1x2"
+    assert read_supports(f"deformable:{text}", (12, 24)) == expected
+    assert read_supports(f"deformable:12x24,{text}") == expected
+    assert read_supports("butterfly:22,radices=2x11") == fsmf.butterfly(22, radices=(2, 11))
+    assert read_supports("butterfly:radices=11", (11, 11)) == fsmf.butterfly(11, radices=[11])
 
 
 def test_a_family_without_arguments_needs_no_colon():
@@ -167,6 +178,11 @@ def test_what_is_no_matrix(source, error, said):
         ("monarch:blocks=four", (8, 8), OptionError, "blocks must be a number"),
         ("monarch:8,8,8,blocks=4", None, OptionError, "one too many"),
         ("low_rank:rank=1.5", (8, 8), OptionError, "rank must be an integer"),
+        ("low_rank:rank=2x", (8, 8), OptionError, "rank must be a number"),
+        ("monarch:blocks=2x2", (8, 8), OptionError, r"blocks must be an integer; found \(2, 2\)"),
+        ("butterfly", (11, 8), OptionError, r"radices=\(11,\)"),
+        ("butterfly:radices=2x3", (8, 8), OptionError, r"must multiply to 8; found \(2, 3\)"),
+        ("kaleidoscope", (8, 6), ShapeError, "kaleidoscope is for square matrices; found 8×6"),
         ("lu", (8, 6), ShapeError, "lu is for square matrices; found 8×6"),
         ("completion", (8, 8), OptionError, "lacks W; write completion:W$"),
         ("low_rank:1" + "0" * 30 + ",rank=1", None, OptionError, "below 2³¹"),
@@ -193,7 +209,7 @@ def test_files_that_are_no_supports(tmp_path):
 def test_a_damaged_factorization_is_no_supports(tmp_path):
     fsmf.factorize(np.eye(8), SUPPORTS).save(tmp_path / "f.npz")
     content = bytearray((tmp_path / "f.npz").read_bytes())
-    content[len(content) // 2] ^= 255
+    content[content.index(b"\x93NUMPY") + 150] ^= 255  # in the first array, which has a checksum
     (tmp_path / "f.npz").write_bytes(content)
     with pytest.raises(FsmfError):
         read_supports(str(tmp_path / "f.npz"))

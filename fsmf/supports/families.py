@@ -1,4 +1,4 @@
-"""Supports with a name.
+"""Pairs of supports with a name; for chains of Kronecker patterns see `fsmf.supports.architectures`.
 
 Each function returns a `Supports`; ``None`` for the number of columns means square.
 """
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from fsmf.errors import OptionError
 from fsmf.supports.layout import Index
+from fsmf.supports.sizes import as_count, as_sides
 from fsmf.supports.support import Support, Supports, as_support
 
 __all__ = [
@@ -21,28 +22,9 @@ __all__ = [
     "block_diagonal",
     "completion",
     "hodlr",
-    "low_rank",
     "lu",
-    "monarch",
     "random_supports",
 ]
-
-
-# No side of a matrix reaches this; arrays of so many indices would fill any memory.
-_HUGE = 1 << 31
-
-
-def _count(name: str, value: Any, *, at_least: int = 1) -> int:
-    """Check an option that counts something."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise OptionError(f"{name} must be an integer; found {value!r}")
-    if not at_least <= value < _HUGE:
-        raise OptionError(f"{name} must be at least {at_least} and below 2³¹; found {value}")
-    return int(value)
-
-
-def _sides(m: Any, n: Any) -> tuple[int, int]:
-    return _count("m", m), _count("n", m if n is None else n)
 
 
 def _rectangles(
@@ -67,41 +49,6 @@ def _rectangles(
     i, left_k, right_k, j = (np.concatenate(piece) for piece in zip(*parts, strict=True))
     left = Support.from_coordinates(i, left_k, shape=(m, k))
     return Supports((left, Support.from_coordinates(right_k, j, shape=(k, n))), name)
-
-
-def low_rank(m: int, n: int | None = None, *, rank: int) -> Supports:
-    """Return dense supports of a given rank: the optimum is the truncated SVD.
-
-    Parameters
-    ----------
-    m, n : int
-        Shape of the product.
-    rank : int
-        Inner dimension.
-
-    Returns
-    -------
-    Supports
-        Shapes ``(m, rank)`` and ``(rank, n)``, full.
-
-    Raises
-    ------
-    OptionError
-        If a size is not a positive integer.
-
-    Notes
-    -----
-    Cost: linear in the nonzeros, ``(m + n) rank``.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> fsmf.low_rank(6, 4, rank=2)
-    Supports(low_rank(6, 4, rank=2): 6×2 · 2×4, 20 nonzeros)
-    """
-    m, n = _sides(m, n)
-    rank = _count("rank", rank)
-    return _rectangles((m, n), [(np.arange(m), np.arange(n), rank)], f"low_rank({m}, {n}, rank={rank})")
 
 
 def block_diagonal(m: int, n: int | None = None, *, blocks: int, rank: int = 1) -> Supports:
@@ -136,8 +83,8 @@ def block_diagonal(m: int, n: int | None = None, *, blocks: int, rank: int = 1) 
     >>> fsmf.block_diagonal(6, 4, blocks=2)
     Supports(block_diagonal(6, 4, blocks=2, rank=1): 6×2 · 2×4, 10 nonzeros)
     """
-    m, n = _sides(m, n)
-    blocks, rank = _count("blocks", blocks), _count("rank", rank)
+    m, n = as_sides(m, n)
+    blocks, rank = as_count("blocks", blocks), as_count("rank", rank)
     if blocks > min(m, n):
         raise OptionError(
             f"at most min(m, n) = {min(m, n)} blocks fit on the diagonal; found blocks={blocks}"
@@ -179,7 +126,7 @@ def lu(n: int) -> Supports:
     array([[1, 0],
            [1, 1]])
     """
-    n = _count("n", n)
+    n = as_count("n", n)
     i, k = np.tril_indices(n)
     left = Support.from_coordinates(i, k, shape=(n, n))
     return Supports((left, left.T), f"lu({n})")
@@ -215,8 +162,8 @@ def banded(m: int, n: int | None = None, *, lower: int = 1, upper: int = 1) -> S
     >>> fsmf.banded(4, lower=1, upper=2)
     Supports(banded(4, 4, lower=1, upper=2): 4×4 · 4×4, 16 nonzeros)
     """
-    m, n = _sides(m, n)
-    lower, upper = _count("lower", lower, at_least=0), _count("upper", upper, at_least=0)
+    m, n = as_sides(m, n)
+    lower, upper = as_count("lower", lower, at_least=0), as_count("upper", upper, at_least=0)
     r = min(m, n)
 
     def band(side: int, width: int) -> tuple[Index, Index]:
@@ -271,8 +218,8 @@ def arrow(m: int, n: int | None = None, *, width: int = 1) -> Supports:
            [1, 1, 0],
            [1, 0, 1]])
     """
-    m, n = _sides(m, n)
-    width, r = _count("width", width), min(m, n)
+    m, n = as_sides(m, n)
+    width, r = as_count("width", width), min(m, n)
     if width > r:
         raise OptionError(f"width must be at most min(m, n) = {r}; found {width}")
     rectangles: list[tuple[ArrayLike, ArrayLike, int]] = [(np.arange(m), np.arange(n), width)]
@@ -317,8 +264,8 @@ def hodlr(m: int, n: int | None = None, *, rank: int = 1) -> Supports:
     >>> print(fsmf.analyze(fsmf.hodlr(8, rank=1)).tractable)
     True
     """
-    m, n = _count("m", m, at_least=2), _count("n", m if n is None else n, at_least=2)
-    rank = _count("rank", rank)
+    m, n = as_count("m", m, at_least=2), as_count("n", m if n is None else n, at_least=2)
+    rank = as_count("rank", rank)
     top, bottom = np.array_split(np.arange(m), 2)
     left, right = np.array_split(np.arange(n), 2)
     return _rectangles(
@@ -331,71 +278,6 @@ def hodlr(m: int, n: int | None = None, *, rank: int = 1) -> Supports:
         ],
         f"hodlr({m}, {n}, rank={rank})",
     )
-
-
-def monarch(m: int, n: int | None = None, *, blocks: int, rank: int = 1) -> Supports:
-    """Return the Monarch supports: a grid of disjoint blocks of a given rank.
-
-    In Kronecker notation ``I_a ⊗ 1_{b×c} ⊗ I_d``, written (a, b, c, d), the left support is
-    ``(1, m/p, rank·q, p)`` and the right one ``(q, rank·p, n/q, 1)``, where p divides m, q divides n, and
-    ``p = q = blocks``: block (κ, δ) has the rows ``δ, δ + p, δ + 2p, …`` and the consecutive columns
-    ``κ n/q, …, (κ + 1) n/q − 1``.
-
-    Parameters
-    ----------
-    m, n : int
-        Shape of the product; both multiples of `blocks`.
-    blocks : int
-        Number p of row groups, and of column groups: the matrix is cut into p² rectangles.
-    rank : int
-        Rank of each rectangle.
-
-    Returns
-    -------
-    Supports
-        Shapes ``(m, p² rank)`` and ``(p² rank, n)``.
-
-    Raises
-    ------
-    OptionError
-        If `blocks` does not divide m and n, or an option is not a positive integer.
-
-    Notes
-    -----
-    Cost: linear in the nonzeros, ``(m + n) · blocks · rank``.
-
-    References
-    ----------
-    T. Dao et al., "Monarch: expressive structured matrices for efficient and accurate training", ICML 2022,
-    arXiv:2204.00595.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> fsmf.monarch(1024, blocks=32)
-    Supports(monarch(1024, 1024, blocks=32, rank=1): 1024×1024 · 1024×1024, 65536 nonzeros)
-    """
-    m, n = _sides(m, n)
-    p, rank = _count("blocks", blocks), _count("rank", rank)
-    if m % p or n % p:
-        raise OptionError(
-            f"blocks must divide both sides; found blocks={p} for a matrix {m}×{n}; "
-            f"common divisors are {', '.join(map(str, _divisors(int(np.gcd(m, n)))))}"
-        )
-    b, c = m // p, n // p
-    # Component t = (κ, ρ, δ): rows {β p + δ}, columns {κ c + γ}.
-    t = np.arange(p * rank * p)
-    kappa, _, delta = np.unravel_index(t, (p, rank, p))
-    rows = np.arange(b) * p + delta[:, None]
-    columns = np.arange(c) + kappa[:, None] * c
-    left = Support.from_coordinates(rows.ravel(), np.repeat(t, b), shape=(m, len(t)))
-    right = Support.from_coordinates(np.repeat(t, c), columns.ravel(), shape=(len(t), n))
-    return Supports((left, right), f"monarch({m}, {n}, blocks={p}, rank={rank})")
-
-
-def _divisors(n: int) -> list[int]:
-    small = [d for d in range(1, int(n**0.5) + 1) if n % d == 0]
-    return sorted({*small, *(n // d for d in small)})
 
 
 def random_supports(
@@ -439,8 +321,8 @@ def random_supports(
     >>> fsmf.random_supports(6, 5, components=3, density=0.4, rng=0).shape
     (6, 5)
     """
-    m, n = _sides(m, n)
-    r = _count("components", components)
+    m, n = as_sides(m, n)
+    r = as_count("components", components)
     if not (isinstance(density, int | float | np.floating) and 0 <= density <= 1):
         raise OptionError(f"density must be a probability between 0 and 1; found {density!r}")
     try:

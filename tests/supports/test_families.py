@@ -26,15 +26,6 @@ def cut(side, pieces):
     return (label[:, None] == np.arange(pieces)).astype(int)
 
 
-@given(sizes, sizes, sizes)
-def test_low_rank_is_full(m, n, rank):
-    X, Y = dense(fsmf.low_rank(m, n, rank=rank))
-    assert X.shape == (m, rank)
-    assert Y.shape == (rank, n)
-    assert X.all()
-    assert Y.all()
-
-
 @given(sizes, sizes, st.integers(1, 3), st.data())
 def test_block_diagonal_cuts_both_sides(m, n, rank, data):
     blocks = data.draw(st.integers(1, min(m, n)))
@@ -82,17 +73,6 @@ def test_hodlr_makes_every_diagonal_block_and_bounds_the_others(m, n, rank):
     assert len(oracles.reach(supports)) == m * n
 
 
-@given(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-def test_monarch_is_two_kronecker_patterns(p, b, c, rank):
-    def pattern(a, rows, columns, d):
-        return np.kron(np.eye(a), np.kron(np.ones((rows, columns)), np.eye(d)))
-
-    m, n = p * b, p * c
-    X, Y = dense(fsmf.monarch(m, n, blocks=p, rank=rank))
-    assert np.array_equal(X, pattern(1, m // p, rank * p, p))
-    assert np.array_equal(Y, pattern(p, rank * p, n // p, 1))
-
-
 def test_random_supports_are_drawn_with_the_probability_asked_for():
     for density in (0.0, 0.1, 0.5, 1.0):
         X, Y = fsmf.random_supports(200, 150, components=40, density=density, rng=1)
@@ -132,17 +112,16 @@ def test_a_completion_pays_for_observed_places_only(W, seed):
 
 
 REFUSED = {
-    "no rows": lambda: fsmf.low_rank(0, rank=1),
-    "negative": lambda: fsmf.low_rank(3, -1, rank=1),
-    "half": lambda: fsmf.low_rank(2.5, rank=1),
+    "no rows": lambda: fsmf.banded(0),
+    "negative": lambda: fsmf.banded(3, -1),
+    "half": lambda: fsmf.banded(2.5),
     "a string": lambda: fsmf.lu("3"),
     "a boolean": lambda: fsmf.lu(True),
-    "no rank": lambda: fsmf.low_rank(3, rank=0),
+    "no rank": lambda: fsmf.hodlr(3, rank=0),
     "too many blocks": lambda: fsmf.block_diagonal(3, 5, blocks=4),
     "negative band": lambda: fsmf.banded(3, lower=-1),
     "too wide": lambda: fsmf.arrow(3, 5, width=4),
     "too small": lambda: fsmf.hodlr(1, 4),
-    "no divisor": lambda: fsmf.monarch(12, 9, blocks=2),
     "density above one": lambda: fsmf.random_supports(3, components=2, density=1.1),
     "density not a number": lambda: fsmf.random_supports(3, components=2, density=math.nan),
     "density a string": lambda: fsmf.random_supports(3, components=2, density="dense"),
@@ -169,8 +148,7 @@ def test_a_completion_needs_a_0_1_matrix(W, error):
 @pytest.mark.parametrize(
     ("supports", "name"),
     [
-        (fsmf.low_rank(4, rank=2), "low_rank(4, 4, rank=2)"),
-        (fsmf.monarch(np.int64(6), 9, blocks=3), "monarch(6, 9, blocks=3, rank=1)"),
+        (fsmf.block_diagonal(np.int64(6), 9, blocks=3), "block_diagonal(6, 9, blocks=3, rank=1)"),
         (fsmf.completion([[1, 0]]), "completion(1×2, 1 missing)"),
     ],
 )
