@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,24 @@ from fsmf.kernels.matrix import comfortable_exponent, divided
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Support, Supports
 
-__all__ = ["Check", "GlobalOptimum", "StationaryPoint", "Verification"]
+__all__ = [
+    "CHUNK",
+    "ByConstruction",
+    "Check",
+    "GlobalOptimum",
+    "StationaryPoint",
+    "Verification",
+    "close",
+    "dense",
+    "divided_factor",
+    "product_error",
+]
 
 # Places compared at a time when products are formed for checking.
-_CHUNK = 1 << 22
+CHUNK = 1 << 22
+
+# Roundings of each entry on the way through one factor, generously.
+_ROUNDINGS = 8
 
 
 class Check(NamedTuple):
@@ -102,9 +116,23 @@ class _Bracket:
         """Return the numbers of the certificate by name, without the blocks."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "blocks"}
 
-    def transposed(self) -> Any:
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays of the certificate: its blocks."""
+        return list(self.blocks.arrays())
+
+    @classmethod
+    def restored(cls, numbers: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> Self:
+        """Build the certificate from what a file holds."""
+        return cls(**numbers, blocks=DisjointBlocks.from_arrays(arrays))
+
+    def scaled(self, factor: float) -> Self:
+        """Return the certificate of the problem for a multiple of A, shared out between the factors."""
+        in_units: dict[str, Any] = {name: factor * getattr(self, name) for name in self.in_units}
+        return replace(self, **in_units)
+
+    def transposed(self) -> Self:
         """Return the certificate of the transposed problem."""
-        return type(self)(**self.scalars(), blocks=self.blocks.T)
+        return replace(self, blocks=self.blocks.T)
 
     def verify(self, A: Any, supports: Supports, factors: Sequence[Any]) -> Verification:
         """Check every number from A, the supports and the factors alone.
@@ -128,7 +156,7 @@ class _Bracket:
         if exponent:
             A = divided(A, exponent)
             shares = (exponent // 2, exponent - exponent // 2)
-            factors = [_divided(factor, share) for factor, share in zip(factors, shares, strict=True)]
+            factors = [divided_factor(factor, share) for factor, share in zip(factors, shares, strict=True)]
         with np.errstate(over="ignore"):
             in_units: dict[str, Any] = {
                 name: float(np.ldexp(getattr(self, name), -exponent)) for name in self.in_units
@@ -142,14 +170,14 @@ class _Bracket:
         error, out_of_reach = _residual_norms(A, supports, factors)
         bound = _lower_bound(A, supports, self.blocks, out_of_reach)
         return [
-            Check("error", self.error, error, _close(self.error, error, slack)),
+            Check("error", self.error, error, close(self.error, error, slack)),
             Check(
                 "out of reach",
                 self.out_of_reach,
                 out_of_reach,
-                _close(self.out_of_reach, out_of_reach, slack),
+                close(self.out_of_reach, out_of_reach, slack),
             ),
-            Check("lower bound", self.lower_bound, bound, _close(self.lower_bound, bound, slack)),
+            Check("lower bound", self.lower_bound, bound, close(self.lower_bound, bound, slack)),
         ]
 
 
@@ -188,7 +216,7 @@ class GlobalOptimum(_Bracket):
     def _checks(self, A: Any, supports: Supports, factors: Sequence[Any], slack: float) -> list[Check]:
         checks = super()._checks(A, supports, factors, slack)
         bound = checks[-1].found
-        meets = _close(self.error, bound, slack)
+        meets = close(self.error, bound, slack)
         return [*checks, Check("error meets the bound", self.error, bound, meets)]
 
     def __str__(self) -> str:
@@ -244,7 +272,7 @@ class StationaryPoint(_Bracket):
         rounding = slack / norm if norm else 0.0
         return [
             *checks,
-            Check("gradient", self.gradient_norm, gradient, _close(self.gradient_norm, gradient, rounding)),
+            Check("gradient", self.gradient_norm, gradient, close(self.gradient_norm, gradient, rounding)),
             Check("bound ≤ error", self.lower_bound, error, self.lower_bound <= error * (1 + 1e-7) + slack),
         ]
 
@@ -255,16 +283,104 @@ class StationaryPoint(_Bracket):
         )
 
 
+@dataclass(frozen=True)
+class ByConstruction:
+    """Certify factors that are known in closed form: the error is rounding.
+
+    Attributes
+    ----------
+    error : float
+        A bound on the rounding of the product, in the units of the matrix.
+    n_factors : int
+        Number of factors, which the bound is proportional to.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.transforms.hadamard(4).certificate
+    ByConstruction(error=1.4210854715202004e-14, n_factors=2)
+    """
+
+    error: float
+    n_factors: int
+
+    name: ClassVar[str] = "ByConstruction"
+    lower_bound: ClassVar[float] = 0.0
+
+    @classmethod
+    def of(cls, norm: float, n_factors: int, dtype: Any) -> ByConstruction:
+        """Return the certificate of a product of known norm."""
+        return cls(_ROUNDINGS * n_factors * float(np.finfo(dtype).eps) * norm, n_factors)
+
+    @property
+    def gap(self) -> float:
+        """How far the error may be above 0, in the units of the matrix."""
+        return self.error
+
+    def scalars(self) -> dict[str, Any]:
+        """Return the numbers of the certificate by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def arrays(self) -> list[NDArray[Any]]:
+        """Return the arrays of the certificate: none."""
+        return []
+
+    @classmethod
+    def restored(cls, numbers: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> ByConstruction:
+        """Build the certificate from what a file holds."""
+        return cls(**numbers)
+
+    def scaled(self, factor: float) -> ByConstruction:
+        """Return the certificate of a multiple."""
+        return replace(self, error=self.error * factor)
+
+    def transposed(self) -> ByConstruction:
+        """Return the certificate of the transpose."""
+        return self
+
+    def verify(self, A: Any, supports: Supports, factors: Sequence[Any]) -> Verification:
+        """Check the bound against A, as `QuasiOptimum.verify`."""
+        error, _ = product_error(A, factors)
+        bound = ByConstruction.of(frobenius_norm(A), len(factors), factors[0].dtype).error
+        return Verification(
+            (
+                Check("error within its bound", self.error, error, error <= self.error),
+                Check("bound", self.error, bound, close(self.error, bound, 0.0)),
+                Check("factors", self.n_factors, len(factors), self.n_factors == len(factors)),
+            )
+        )
+
+    def __str__(self) -> str:
+        return f"exact by construction: error at most {self.error:.2g}, which is rounding"
+
+
+def product_error(A: Any, factors: Sequence[Any]) -> tuple[float, float]:
+    """‖A − X1 … XL‖_F by forming the product row by row, and the rounding to expect."""
+    m, n = A.shape
+    step = max(1, CHUNK // n)
+    errors, sizes = [], []
+    for start in range(0, m, step):
+        rows = slice(start, start + step)
+        product, absolute = sparse.csr_array(factors[0])[rows], abs(sparse.csr_array(factors[0])[rows])
+        for factor in factors[1:]:
+            product, absolute = product @ factor, absolute @ abs(factor)
+        errors.append(frobenius_norm(dense(A[rows]) - dense(product)))
+        sizes.append(frobenius_norm(absolute))
+    eps = float(np.finfo(factors[0].dtype).eps)
+    slack = 8 * len(factors) * eps * (frobenius_norm(A) + math.hypot(*sizes))
+    return math.hypot(*errors), slack
+
+
 def _residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple[float, float]:
     """‖A − X Y‖_F, and ‖A‖_F on the places out of reach, by forming the products row by row."""
     (X, Y), (left, right) = (sparse.csr_array(factor) for factor in factors), supports
     reach_left, reach_right = left.to_sparse().astype(np.int32), right.to_sparse().astype(np.int32)
     m, n = supports.shape
-    step = max(1, _CHUNK // n)
+    step = max(1, CHUNK // n)
     errors, outside = [], []
     for start in range(0, m, step):
         rows = slice(start, start + step)
-        piece = _dense(A[rows])
+        piece = dense(A[rows])
         reached = (reach_left[rows] @ reach_right).toarray() > 0
         errors.append(frobenius_norm(piece - (X[rows] @ Y).toarray()))
         outside.append(frobenius_norm(np.where(reached, 0, piece)))
@@ -300,7 +416,7 @@ def _lower_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reac
             return math.nan
         taken[place] |= reached
         if own.size < min(reached.shape):
-            tails.append(_tail(np.where(reached, _dense(A[rows][:, columns]), 0), own.size))
+            tails.append(_tail(np.where(reached, dense(A[rows][:, columns]), 0), own.size))
     return math.hypot(*tails)
 
 
@@ -327,13 +443,13 @@ def _left_gradient(A: Any, support: Support, X: Any, Y: Any, ridge: float) -> fl
     m, n = A.shape
     width = np.diff(Y.indptr).max(initial=1)
     norms = []
-    for start in range(0, m, step := max(1, _CHUNK // n)):
+    for start in range(0, m, step := max(1, CHUNK // n)):
         rows = slice(start, min(start + step, m))
-        residual = (X[rows] @ Y).toarray() - _dense(A[rows])
+        residual = (X[rows] @ Y).toarray() - dense(A[rows])
         first, last = support.indptr[rows.start], support.indptr[rows.stop]
         i = np.repeat(np.arange(rows.stop - start), np.diff(support.indptr[start : rows.stop + 1]))
         # Only the products at places of the support are formed, so many places at a time.
-        for place in range(first, last, some := max(1, _CHUNK // int(width))):
+        for place in range(first, last, some := max(1, CHUNK // int(width))):
             places = slice(place, min(place + some, last))
             met = Y[support.indices[places]]
             at = np.repeat(i[places.start - first : places.stop - first], np.diff(met.indptr))
@@ -342,12 +458,14 @@ def _left_gradient(A: Any, support: Support, X: Any, Y: Any, ridge: float) -> fl
     return math.hypot(*norms)
 
 
-def _dense(piece: Any) -> NDArray[Any]:
+def dense(piece: Any) -> NDArray[Any]:
+    """Return a piece of a matrix as a dense array."""
     dense: NDArray[Any] = piece.toarray() if sparse.issparse(piece) else piece
     return dense
 
 
-def _divided(factor: Any, exponent: int) -> Any:
+def divided_factor(factor: Any, exponent: int) -> Any:
+    """Return a sparse factor divided by ``2**exponent``."""
     factor = sparse.csr_array(factor, copy=True)
     factor.data = divided(factor.data, exponent)
     return factor
@@ -364,6 +482,7 @@ def _slack(A: Any, factors: Sequence[Any]) -> float:
     return 64 * _eps(factors) * (frobenius_norm(A) + float(terms))
 
 
-def _close(recorded: float, found: float, slack: float, rtol: float = 1e-7) -> bool:
+def close(recorded: float, found: float, slack: float, rtol: float = 1e-7) -> bool:
+    """Whether two norms agree, up to rounding."""
     norms = 0 <= recorded < math.inf and 0 <= found < math.inf
     return norms and abs(recorded - found) <= rtol * found + slack

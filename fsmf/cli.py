@@ -64,9 +64,13 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "starts": (int, "number of starting points"),
     "max_sweeps": (int, "sweeps per start"),
     "max_seconds": (float, "time for all starts"),
-    "rtol": (float, "relative gain per sweep below which a start has converged"),
+    "rtol": (float, "hierarchical: error to meet by choosing ranks; als: gain per sweep that ends a start"),
     "ridge": (float, "weight of the squared factor norms in the objective"),
     "rng": (_seed, "seed of the random starts"),
+    "order": (str, "left-to-right, right-to-left, balanced, or interfaces such as 2,1,3"),
+    "permutation": (str, "order of rows and columns: bit-reversal, eight or search"),
+    "refine": (int, "passes of least squares over the factors, after the first"),
+    "residual_terms": (int, "number of chains to sum"),
 }
 
 
@@ -173,11 +177,11 @@ def _parser() -> argparse.ArgumentParser:
         "--solver", choices=["auto", *_SOLVERS], default="auto", help="default: auto, the strongest"
     )
     for name, (kind, text) in _OPTIONS.items():
-        default = next(getattr(solver, name) for solver in TABLE if hasattr(solver, name))
+        default = next(getattr(solver, name) for solver in reversed(TABLE) if hasattr(solver, name))
         solving.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,
-            metavar="X" if kind is float else "N",
+            metavar="X" if kind is float else "HOW" if kind is str else "N",
             help=f"{text} (default: {default})",
         )
 
@@ -239,7 +243,8 @@ def _factorize(arguments: argparse.Namespace) -> int:
     if failed:
         print("fsmf: error: verification failed; nothing was written", file=sys.stderr)
         return _UNVERIFIED
-    return _DONE if F.status in (fsmf.Status.OPTIMAL, fsmf.Status.CONVERGED) else _WARNED
+    warned = F.status in (fsmf.Status.STOPPED, fsmf.Status.OUT_OF_BUDGET, fsmf.Status.FACTORS_GROW)
+    return _WARNED if warned else _DONE
 
 
 def _apply(arguments: argparse.Namespace) -> int:
@@ -263,6 +268,8 @@ def _solvers(arguments: argparse.Namespace, structure: Structure, callback: Any)
     """The solvers asked for, with the options that were given; complain of those that are not taken."""
     asked = _SOLVERS.get(arguments.solver)
     given = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
+    if re.fullmatch(r"\d+(,\d+)*", given.get("order", "")):
+        given["order"] = tuple(map(int, given["order"].split(",")))
     chosen = choose(structure, asked)
     for name in given:
         if not hasattr(chosen, name):

@@ -14,6 +14,7 @@ __all__ = [
     "InputTypeError",
     "NotAttainedWarning",
     "OptionError",
+    "PerformanceWarning",
     "RefusedError",
     "ShapeError",
     "SupportError",
@@ -62,3 +63,7 @@ class ConvergenceWarning(FsmfWarning):
 
 class NotAttainedWarning(FsmfWarning):
     """The factors grow while the error falls: the infimum may not be attained."""
+
+
+class PerformanceWarning(FsmfWarning):
+    """What was asked for is right, but costs much more than a close neighbour would."""

@@ -10,23 +10,26 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator
 
-from fsmf.certificates import Check, GlobalOptimum, StationaryPoint, Verification
+from fsmf.certificates import ByConstruction, Check, GlobalOptimum, StationaryPoint, Verification
+from fsmf.chain_certificates import QuasiOptimum, SumBound
 from fsmf.errors import FileFormatError, FsmfError, ShapeError
 from fsmf.kernels.matrix import as_matrix
-from fsmf.supports.blocks import DisjointBlocks
+from fsmf.product import Product, joined
+from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.support import Support, Supports
 
-__all__ = ["Factorization", "History", "Status", "load"]
+__all__ = ["Certificate", "Factorization", "History", "Status", "load"]
+
+Certificate = GlobalOptimum | QuasiOptimum | SumBound | StationaryPoint | ByConstruction
 
 _FORMAT = "fsmf factorization"
-_VERSION = 1
+_VERSION = 2
 
 # What reading a file that is not ours, or not whole, may end in.
 _UNREADABLE = (
@@ -47,7 +50,9 @@ _UNREADABLE = (
 class Status(Enum):
     """How a solver ended, each a sentence."""
 
+    EXACT = "exact by construction"
     OPTIMAL = "global optimum, to working precision"
+    BRACKETED = "within a proved factor of the optimum"
     CONVERGED = "converged: another sweep no longer lowers the error"
     STOPPED = "stopped by the callback"
     OUT_OF_BUDGET = "out of budget: the error was still falling"
@@ -87,23 +92,25 @@ class History:
         return len(self.error)
 
 
-class Factorization(LinearOperator):
-    """Hold factors on their supports, as an operator that multiplies fast.
+class Factorization(Product):
+    """Hold factors on their supports, as an operator that multiplies fast and knows what it is worth.
 
-    Works wherever SciPy takes a ``LinearOperator`` (``svds``, ``lsqr``, ``cg``, …), and adds the factors,
-    their error, the status of the solver, and a certificate. `fsmf.factorize` makes them.
+    An operator as `Product` is, with the error of the factors, the status of the solver, and a certificate.
+    `fsmf.factorize` makes them, and `fsmf.transforms`.
 
     Parameters
     ----------
-    factors : sequence of sparse arrays
-        The factors, left to right, each with exactly the pattern of its support (zeros are stored).
     supports : Supports
-        Where they may be nonzero.
+        Where the factors may be nonzero.
+    values : sequence of array_like
+        The values of each factor in the row-major order of its support.
+    rows, columns : array_like of int, optional
+        Permutations of the outer sides, as `Product` takes them.
     norm : float
         ‖A‖_F, in the units of A.
     status : Status
         How the solver ended.
-    certificate : GlobalOptimum or StationaryPoint
+    certificate : GlobalOptimum, QuasiOptimum, StationaryPoint or ByConstruction
         What the result promises.
     history : History, optional
         What an iterative solver went through.
@@ -112,7 +119,8 @@ class Factorization(LinearOperator):
 
     Notes
     -----
-    ``print`` shows the receipt. Instances pickle, and `save` writes a file without pickle.
+    ``print`` shows the receipt. Instances pickle, and `save` writes a file without pickle. Transposes,
+    adjoints, conjugates and multiples are factorizations of the transposed, … matrix, with its certificate.
 
     Examples
     --------
@@ -127,23 +135,54 @@ class Factorization(LinearOperator):
 
     def __init__(
         self,
-        factors: Sequence[Any],
-        *,
         supports: Supports,
+        values: Sequence[Any],
+        *,
+        rows: Any = None,
+        columns: Any = None,
         norm: float,
         status: Status,
-        certificate: GlobalOptimum | StationaryPoint,
+        certificate: Certificate,
         history: History | None = None,
         solver: str = "",
     ) -> None:
-        super().__init__(dtype=factors[0].dtype, shape=supports.shape)
-        self.factors = tuple(factors)
-        self.supports = supports
+        super().__init__(supports, values, rows=rows, columns=columns)
         self.norm = norm
         self.status = status
         self.certificate = certificate
         self.history = history or History()
         self.solver = solver
+
+    @classmethod
+    def by_construction(
+        cls, supports: Supports, values: Sequence[Any], *, rows: Any = None, columns: Any = None, norm: float
+    ) -> Factorization:
+        """Build a factorization whose factors are known in closed form.
+
+        Parameters
+        ----------
+        supports, values, rows, columns
+            As for `Factorization`.
+        norm : float
+            Frobenius norm of the product.
+
+        Returns
+        -------
+        Factorization
+            With the certificate `ByConstruction`.
+        """
+        dtype = np.result_type(*values)
+        certificate = ByConstruction.of(norm, len(supports), dtype)
+        return cls(
+            supports,
+            values,
+            rows=rows,
+            columns=columns,
+            norm=norm,
+            status=Status.EXACT,
+            certificate=certificate,
+            solver="construction",
+        )
 
     @property
     def X(self) -> Any:
@@ -167,12 +206,12 @@ class Factorization(LinearOperator):
 
     @property
     def error(self) -> float:
-        """‖A − X Y‖_F, in the units of A."""
+        """‖A − X1 … XL‖_F, in the units of A."""
         return self.certificate.error
 
     @property
     def relative_error(self) -> float:
-        """‖A − X Y‖_F / ‖A‖_F, without unit; 0 for A = 0."""
+        """‖A − X1 … XL‖_F / ‖A‖_F, without unit; 0 for A = 0."""
         return self.error / self.norm if self.norm else 0.0
 
     @property
@@ -180,52 +219,28 @@ class Factorization(LinearOperator):
         """No factors on these supports have a smaller error, in the units of A."""
         return self.certificate.lower_bound
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of nonzeros that the supports allow."""
-        return self.supports.n_parameters
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the values of the factors take."""
-        return int(sum(factor.data.nbytes for factor in self.factors))
-
-    def _matmat(self, x: NDArray[Any]) -> NDArray[Any]:
-        for factor in reversed(self.factors):
-            x = factor @ x
-        return x
-
-    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self._matmat(x)
-
-    def _rmatmat(self, x: NDArray[Any]) -> NDArray[Any]:
-        for factor in self.factors:
-            x = factor.conj().T @ x
-        return x
-
-    def _rmatvec(self, x: NDArray[Any]) -> NDArray[Any]:
-        return self._rmatmat(x)
-
-    def _transpose(self) -> Factorization:
-        return self._turned(factor.T.tocsr() for factor in reversed(self.factors))
-
-    def _adjoint(self) -> Factorization:
-        return self._turned(factor.conj().T.tocsr() for factor in reversed(self.factors))
-
-    def _turned(self, factors: Any) -> Factorization:
+    def _like(
+        self, supports: Supports, values: Sequence[Any], rows: Any, columns: Any, change: str | float
+    ) -> Factorization:
+        certificate, factor = self.certificate, change if isinstance(change, float) else 1.0
+        if change == "transposed":
+            certificate = certificate.transposed()
+        elif factor != 1:
+            certificate = certificate.scaled(factor)
+        history, root = self.history, factor ** (1 / len(self.supports))
+        if factor != 1:
+            history = History(history.error * factor, history.factor_norm * root, history.seconds)
         return Factorization(
-            tuple(factors),
-            supports=self.supports.T,
-            norm=self.norm,
+            supports,
+            values,
+            rows=rows,
+            columns=columns,
+            norm=self.norm * factor,
             status=self.status,
-            certificate=self.certificate.transposed(),
-            history=self.history,
+            certificate=certificate,
+            history=history,
             solver=self.solver,
         )
-
-    def to_dense(self) -> NDArray[Any]:
-        """Return the product as a dense array of shape ``(m, n)``."""
-        return self._matmat(np.eye(self.shape[1], dtype=self.dtype))
 
     def verify(self, A: Any) -> Verification:
         """Check the factors and the certificate against A, by other means than the solver's.
@@ -271,6 +286,8 @@ class Factorization(LinearOperator):
         )
         if not (kept and finite):
             return Verification(own)
+        A = A if self.rows is None else A[self.rows]
+        A = A if self.columns is None else A[:, self.columns]
         return Verification(own + self.certificate.verify(A, self.supports, self.factors).checks)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -294,12 +311,18 @@ class Factorization(LinearOperator):
         ...     fsmf.load(os.path.join(folder, "f.npz")).status is F.status
         True
         """
-        arrays = {}
-        for i, (factor, support) in enumerate(zip(self.factors, self.supports, strict=True)):
-            arrays[f"data{i}"] = factor.data
-            arrays[f"indptr{i}"], arrays[f"indices{i}"] = support.indptr, support.indices
-        for i, array in enumerate(self.certificate.blocks.arrays()):
+        arrays: dict[str, NDArray[Any]] = {}
+        for i, (value, support) in enumerate(zip(self.values, self.supports, strict=True)):
+            arrays[f"data{i}"] = value
+            if not isinstance(support, KroneckerPattern):
+                arrays[f"indptr{i}"], arrays[f"indices{i}"] = support.indptr, support.indices
+        for i, array in enumerate(self.certificate.arrays()):
             arrays[f"blocks{i}"] = array
+        arrays |= {
+            name: order
+            for name, order in (("rows", self.rows), ("columns", self.columns))
+            if order is not None
+        }
         arrays |= {
             "error": self.history.error,
             "factor_norm": self.history.factor_norm,
@@ -309,6 +332,7 @@ class Factorization(LinearOperator):
             "format": _FORMAT,
             "version": _VERSION,
             "shapes": [support.shape for support in self.supports],
+            "patterns": [getattr(support, "abcd", None) for support in self.supports],
             "name": self.supports.name,
             "norm": self.norm,
             "status": self.status.name,
@@ -318,14 +342,20 @@ class Factorization(LinearOperator):
         }
         text = json.dumps(header)
         with open(path, "wb") as file:
-            np.savez(file, header=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)
+            np.savez(file, header=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         m, n = self.shape
+        orders = [
+            what for what, order in (("rows", self.rows), ("columns", self.columns)) if order is not None
+        ]
+        count = len(self.supports)
         lines = [
-            f"{m}×{n} {np.dtype(self.dtype).name} ≈ product of {len(self.factors)} factors, by {self.solver}",
+            f"{m}×{n} {np.dtype(self.dtype).name} ≈ product of {count} factors, by {self.solver}",
             f"  supports        {self.supports.name or repr(self.supports)}",
-            f"  parameters      {self.n_parameters} ({self.n_parameters / (m * n):.3g} of m·n)",
+            *([f"  permuted        {' and '.join(orders)}"] if orders else []),
+            f"  parameters      {self.n_parameters} ({self.n_parameters / (m * n):.3g} of m·n), "
+            f"{self.nbytes} bytes, {self.n_flops} flops a vector",
             f"  relative error  {self.relative_error:.6g}",
             f"  status          {self.status.value}",
             f"  certificate     {self.certificate}",
@@ -421,25 +451,30 @@ def _read(file: BinaryIO) -> Factorization:
 
 
 def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factorization:
-    factors, supports = [], []
-    for i, shape in enumerate(header["shapes"]):
-        pattern = sparse.csr_array(
-            (arrays[f"data{i}"], arrays[f"indices{i}"], arrays[f"indptr{i}"]), shape=tuple(shape)
-        )
-        pattern.check_format(full_check=True)
-        support = Support(
-            sparse.csr_array((np.ones(pattern.nnz), pattern.indices, pattern.indptr), shape=shape)
-        )
-        factors.append(sparse.csr_array((pattern.data, support.indices, support.indptr), shape=support.shape))
+    values, supports = [], []
+    patterns = header.get("patterns") or [None] * len(header["shapes"])
+    for i, (shape, abcd) in enumerate(zip(header["shapes"], patterns, strict=True)):
+        if abcd is not None:
+            support: Support = KroneckerPattern(*abcd)
+        else:
+            pattern = sparse.csr_array(
+                (arrays[f"data{i}"], arrays[f"indices{i}"], arrays[f"indptr{i}"]), shape=tuple(shape)
+            )
+            pattern.check_format(full_check=True)
+            ones = np.ones(pattern.nnz)
+            support = Support(sparse.csr_array((ones, pattern.indices, pattern.indptr), shape=shape))
+        values.append(arrays[f"data{i}"])
         supports.append(support)
-    certificates = {kind.name: kind for kind in (GlobalOptimum, StationaryPoint)}
-    blocks = DisjointBlocks.from_arrays([arrays[f"blocks{i}"] for i in range(6)])
+    certificates: dict[str, Any] = {kind.name: kind for kind in get_args(Certificate)}
+    blocks = [arrays[name] for name in sorted(arrays) if name.startswith("blocks")]
     return Factorization(
-        factors,
-        supports=Supports(supports, header["name"]),
+        joined(supports, header["name"]),
+        values,
+        rows=arrays.get("rows"),
+        columns=arrays.get("columns"),
         norm=float(header["norm"]),
         status=Status[header["status"]],
-        certificate=certificates[header["certificate"]](**header["numbers"], blocks=blocks),
+        certificate=certificates[header["certificate"]].restored(header["numbers"], blocks),
         history=History(*(arrays[name].astype(float) for name in ("error", "factor_norm", "seconds"))),
         solver=header["solver"],
     )

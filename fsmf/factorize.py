@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from fsmf.certificates import GlobalOptimum, StationaryPoint
 from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.matrix import as_matrix, comfortable_exponent, divided
+from fsmf.kernels.matrix import as_array, checked_norm, comfortable_exponent, divided
+from fsmf.kernels.out_of_reach import is_out_of_reach
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, table_of
 from fsmf.supports.blocks import DisjointBlocks
@@ -90,28 +92,59 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
     True
     """
     began = time.perf_counter()
-    A, norm = as_matrix(A)
+    A = as_array(A)
     structure = analyze(supports)
     if structure.shape != A.shape:
         raise ShapeError(
             f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
         )
-    solvers = _one_per_part(structure, solver)
+    chosen = choose(structure, solver)
+    if not chosen.by_parts:
+        return _whole(A, structure, chosen)
+    norm = checked_norm(A)
     exponent = comfortable_exponent(A.dtype, norm)
     A = divided(A, exponent)
+    solvers = _one_per_part(structure, solver)
     out_of_reach = rest = _norm_out_of_reach(A, structure)
     solved = []
     for part, one in zip(structure.parts, solvers, strict=True):
         elapsed = time.perf_counter() - began
         solution = one.solve(A, part, exponent=exponent, rest=rest, elapsed=elapsed)
+        assert isinstance(solution, Solution)
         solved.append((part, one, solution))
         rest = math.hypot(rest, solution.error)
     return _assemble(structure, solved, A.dtype, norm, out_of_reach, exponent)
 
 
+def _whole(A: Any, structure: Structure, solver: Solver) -> Factorization:
+    """Let a solver take the whole; if it can, it measures A in the pass that it makes anyway."""
+    part, exponent = Part.whole(structure), 0
+    whole: Any = None
+    if solver.measures(structure):
+        # What overflows on the way is scaled, or refused, below.
+        with np.errstate(over="ignore", invalid="ignore"), suppress(np.linalg.LinAlgError):
+            whole = solver.solve(A, part)
+    unfit = whole is None or not math.isfinite(whole.norm) or comfortable_exponent(A.dtype, whole.norm)
+    if unfit:
+        exponent = comfortable_exponent(A.dtype, checked_norm(A))
+        whole = solver.solve(divided(A, exponent), part, exponent=exponent)
+    # The scale taken out of A goes back to the factors, a power of two to each; halves of it cannot overflow.
+    half = exponent // 2
+    shares = [(exponent + i) // len(whole.values) for i in range(len(whole.values))]
+    return Factorization(
+        whole.supports,
+        [divided(value, -share) for value, share in zip(whole.values, shares, strict=True)],
+        rows=whole.rows,
+        columns=whole.columns,
+        norm=math.ldexp(whole.norm, exponent),
+        status=whole.status,
+        certificate=whole.certificate.scaled(2.0**half).scaled(2.0 ** (exponent - half)),
+        solver=type(solver).__name__,
+    )
+
+
 def _one_per_part(structure: Structure, solver: Any) -> list[Solver]:
     """Choose a solver for each independent part; all must minimise the same objective."""
-    choose(structure, solver)
     solvers = [choose(part.structure, solver) for part in structure.parts]
     ridges = {float(getattr(one, "ridge", 0.0)) for one in solvers}
     if len(ridges) > 1:
@@ -128,13 +161,15 @@ def _norm_out_of_reach(A: Any, structure: Structure) -> float:
     layout = structure.classes.layout
     if layout.n_covered == m * n:
         return 0.0
+    if sparse.issparse(A):
+        left, right = (support.to_sparse() for support in structure.supports)
+        return frobenius_norm(A.data[is_out_of_reach(A, left, right)])
     if m * n <= _CHUNK:
-        return frobenius_norm(np.where(structure.reach, 0, A.toarray() if sparse.issparse(A) else A))
+        return frobenius_norm(A * structure.unreached)
     norms = []
     for start in range(0, m, step := max(1, _CHUNK // n)):
         rows = slice(start, start + step)
-        piece = A[rows].toarray() if sparse.issparse(A) else A[rows]
-        norms.append(frobenius_norm(np.where(layout.covered(rows), 0, piece)))
+        norms.append(frobenius_norm(np.where(layout.covered(rows), 0, A[rows])))
     return math.hypot(*norms)
 
 
@@ -149,7 +184,7 @@ def _assemble(
     """Put the parts together: values in place, errors and bounds in quadrature, the weakest promise."""
     supports = structure.supports
     solutions = [solution for _, _, solution in solved]
-    factors = []
+    factors: list[NDArray[Any]] = []
     for i, support in enumerate(supports):
         values = np.zeros(support.nnz, dtype=dtype)
         for part, _, solution in solved:
@@ -158,7 +193,7 @@ def _assemble(
                 solution.left,
                 solution.right,
             )[i]
-        factors.append(sparse.csr_array((values, support.indices, support.indptr), shape=support.shape))
+        factors.append(values)
     gradients = [solution.gradient_norm for solution in solutions if solution.gradient_norm is not None]
     bracket: dict[str, Any] = {
         "error": math.ldexp(math.hypot(out_of_reach, *(solution.error for solution in solutions)), exponent),
@@ -179,11 +214,10 @@ def _assemble(
     else:
         certificate = GlobalOptimum(**bracket)
     # The scale taken out of A is shared out between the factors.
-    for factor, share in zip(factors, (exponent // 2, exponent - exponent // 2), strict=True):
-        factor.data = divided(factor.data, -share)
+    shares = (exponent // 2, exponent - exponent // 2)
     return Factorization(
-        factors,
-        supports=supports,
+        supports,
+        [divided(factor, -share) for factor, share in zip(factors, shares, strict=True)],
         norm=norm,
         status=max(
             (solution.status for solution in solutions), key=list(Status).index, default=Status.OPTIMAL
@@ -311,12 +345,15 @@ def explain(supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -
     >>> import fsmf
     >>> plan = fsmf.explain(fsmf.lu(3))
     >>> [refusal is None for _, refusal in plan.answers]
-    [False, True]
+    [False, False, True]
     """
     structure = analyze(supports)
     answers = refusals(structure, table_of(solver))
-    steps = []
-    if any(refusal is None for _, refusal in answers):
+    steps: list[tuple[tuple[int, int], Solver, Cost]] = []
+    first = next((one for one, refusal in answers if refusal is None), None)
+    if first is not None and not first.by_parts:
+        steps.append((structure.shape, first, first.predict(structure)))
+    elif first is not None:
         for part, one in zip(structure.parts, _one_per_part(structure, solver), strict=True):
             steps.append((part.structure.shape, one, one.predict(part.structure)))
     return Plan(structure, tuple(answers), tuple(steps))

@@ -25,6 +25,7 @@ from fsmf.supports.rank_one import (
     equivalence_classes,
     residual_rectangles,
 )
+from fsmf.supports.recognition import Arrangement, arrange
 from fsmf.supports.support import Support, Supports, as_supports
 
 __all__ = ["Identifiability", "Landscape", "Part", "Structure", "analyze"]
@@ -75,6 +76,12 @@ class Part(NamedTuple):
     members: Index
     structure: Structure
     inner: int
+
+    @classmethod
+    def whole(cls, structure: Structure) -> Part:
+        """Return all of a product as one part."""
+        (m, n), r = structure.shape, structure.supports[0].shape[1]
+        return cls(np.arange(m), np.arange(n), np.arange(r), structure, r)
 
     def block(self, A: Any, rows: Index, columns: Index) -> NDArray[Any]:
         """Return a dense copy of the block ``rows × columns`` of this part of A."""
@@ -138,6 +145,11 @@ class Structure:
         return self.supports.n_parameters
 
     @cached_property
+    def arrangement(self) -> Arrangement | None:
+        """The chain of Kronecker patterns that the supports are, outer sides permuted or not; or None."""
+        return arrange(self.supports)
+
+    @cached_property
     def classes(self) -> EquivalenceClasses:
         """The equivalence classes of the components."""
         if not self.is_pair:
@@ -193,6 +205,13 @@ class Structure:
         return reach
 
     @cached_property
+    def unreached(self) -> NDArray[np.float64]:
+        """The opposite of `reach` in numbers, 1 where no component reaches."""
+        unreached = (~self.reach).astype(float)
+        unreached.flags.writeable = False
+        return unreached
+
+    @cached_property
     def row_groups(self) -> tuple[RowGroups, RowGroups]:
         """The rows of the left factor, and the columns of the right one, grouped by support."""
         left, right = self.supports
@@ -222,9 +241,7 @@ class Structure:
     def parts(self) -> tuple[Part, ...]:
         """The independent problems: all that is tractable as one, then each other connected component."""
         if self.tractable:
-            m, n = self.shape
-            r = self.supports[0].shape[1]
-            return (Part(np.arange(m), np.arange(n), np.arange(r), self, r),)
+            return (Part.whole(self),)
         easy: list[Index] = []
         hard: list[Part] = []
         order = np.argsort(self.component_of, kind="stable")
@@ -253,8 +270,13 @@ class Structure:
             f"{len(self.supports)} factors for a matrix {m}×{n}, "
             f"{self.n_parameters} parameters ({share:.3g} of m·n)"
         )
-        if not self.is_pair:
-            return
+        if self.is_pair:
+            yield from self._pair_facts()
+        if self.arrangement is not None:
+            yield from _chain_facts(self.arrangement)
+
+    def _pair_facts(self) -> Iterator[str]:
+        m, n = self.shape
         classes = self.classes
         yield (
             f"{_plural(len(classes), 'equivalence class', 'es')} "
@@ -283,6 +305,32 @@ class Structure:
 
     def __str__(self) -> str:
         return "\n".join(self.facts())
+
+
+def _chain_facts(arrangement: Arrangement) -> Iterator[str]:
+    chain = arrangement.architecture
+    permuted = [
+        what
+        for what, order in (("rows", arrangement.rows), ("columns", arrangement.columns))
+        if order is not None
+    ]
+    yield (
+        "a chain of Kronecker patterns "
+        + " · ".join(str(pattern.abcd) for pattern in chain.patterns)
+        + (f", {' and '.join(permuted)} permuted" if permuted else "")
+    )
+    reasons = [chain.why_not_chainable(), chain.T.why_not_chainable()]
+    if all(reasons):
+        yield f"not chainable: {reasons[0]}; nor is the transpose"
+        return
+    own, what = (chain, "chainable") if reasons[0] is None else (chain.T, "its transpose is chainable")
+    reduced, _ = own.reduced()
+    redundant = len(own) - len(reduced)
+    yield (
+        f"{what}, interface ranks {own.ranks}"
+        + (f", {redundant} of them bound nothing" if redundant else "")
+        + f"; products form a set of dimension {reduced.dimension}"
+    )
 
 
 def _grouped(support: Support) -> RowGroups:

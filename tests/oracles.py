@@ -245,3 +245,59 @@ def random_product(supports: Any, seed: int = 0) -> tuple[np.ndarray, np.ndarray
     rng = np.random.default_rng(seed)
     left, right = dense(supports)
     return rng.standard_normal(left.shape) * left, rng.standard_normal(right.shape) * right
+
+
+# Chains of Kronecker patterns (a, b, c, d), by the definition ``I_a ⊗ 1_{b×c} ⊗ I_d``.
+
+Pattern = tuple[int, int, int, int]
+
+
+def pattern_array(abcd: Pattern) -> np.ndarray:
+    a, b, c, d = abcd
+    return np.kron(np.eye(a), np.kron(np.ones((b, c)), np.eye(d)))
+
+
+def chain_factor(values: Any, abcd: Pattern) -> np.ndarray:
+    """The factor whose values, in row-major order, these are; single precision is widened."""
+    values = np.asarray(values).reshape(-1)
+    factor = np.zeros(pattern_array(abcd).shape, np.result_type(values.dtype, np.float64))
+    for place, value in zip(np.argwhere(pattern_array(abcd)), values, strict=True):
+        factor[tuple(place)] = value
+    return factor
+
+
+def chain_product(values: Any, patterns: Any) -> np.ndarray:
+    """The product of all factors."""
+    product = np.eye(math.prod(patterns[0][i] for i in (0, 1, 3)))
+    for value, abcd in zip(values, patterns, strict=True):
+        product = product @ chain_factor(value, abcd)
+    return product
+
+
+def chain_blocks(patterns: Any, s: int) -> list[tuple[np.ndarray, np.ndarray, int]]:
+    """Rows, columns and rank of every block at interface s: the classes of the components there."""
+    m, n = (math.prod(patterns[end][i] for i in sides) for end, sides in ((0, (0, 1, 3)), (-1, (0, 2, 3))))
+    left, right = np.eye(m), np.eye(n)
+    for abcd in patterns[:s]:
+        left = np.minimum(left @ pattern_array(abcd), 1)
+    for abcd in reversed(patterns[s:]):
+        right = np.minimum(pattern_array(abcd) @ right, 1)
+    members: dict[tuple[bytes, bytes], list[int]] = {}
+    for t in range(left.shape[1]):
+        members.setdefault((left[:, t].tobytes(), right[t].tobytes()), []).append(t)
+    return [(np.flatnonzero(left[:, t[0]]), np.flatnonzero(right[t[0]]), len(t)) for t in members.values()]
+
+
+def chain_distance(A: np.ndarray, patterns: Any, s: int) -> float:
+    """E_s: the distance to the matrices whose blocks at interface s have its rank."""
+    wide = np.asarray(A, np.result_type(A.dtype, np.float64))
+    blocks = chain_blocks(patterns, s)
+    return math.hypot(*(tail(wide[np.ix_(rows, columns)], rank) for rows, columns, rank in blocks))
+
+
+def chain_out_of_reach(A: np.ndarray, patterns: Any) -> float:
+    """The norm off the places of the products."""
+    reached = np.eye(A.shape[0])
+    for abcd in patterns:
+        reached = np.minimum(reached @ pattern_array(abcd), 1)
+    return float(np.linalg.norm(np.where(reached, 0, A)))

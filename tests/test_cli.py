@@ -192,7 +192,7 @@ class TestSolverOptions:
         seen = []
         monkeypatch.setattr(fsmf, "factorize", look)
         options = {"starts": 2, "max_sweeps": 7, "max_seconds": 1.5, "rtol": 0.125, "ridge": 0.25, "rng": 3}
-        assert options.keys() == cli._OPTIONS.keys()
+        assert options.keys() < cli._OPTIONS.keys()
         words = [
             word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))
         ]
@@ -200,13 +200,29 @@ class TestSolverOptions:
         als = next(one for one in seen if isinstance(one, fsmf.ALS))
         assert als == fsmf.ALS(**options)
 
+    def test_every_option_of_a_chain_is_handed_over(self, monkeypatch):
+        def look(A, supports, *, solver):
+            seen.extend(solver)
+            raise fsmf.errors.InputError("seen enough")
+
+        seen = []
+        monkeypatch.setattr(fsmf, "factorize", look)
+        words = "--order 2,1 --permutation bit-reversal --refine 2 --residual-terms 3"
+        main(["factorize", "hilbert:8", "butterfly", *words.split()])
+        expected = fsmf.Hierarchical(
+            order=(2, 1), permutation="bit-reversal", refine=2, residual_terms=3
+        )
+        assert expected in seen
+        main(["factorize", "hilbert:8", "butterfly", "--order", "balanced", "--rtol", "0.5"])
+        assert fsmf.Hierarchical(order="balanced", rtol=0.5) in seen
+
     def test_a_solver_can_be_asked_for(self, capsys):
         words = ["factorize", "hilbert:6", "monarch:blocks=2"]
         for name, solver in cli._SOLVERS.items():
             assert main([*words, "--solver", name]) == 0
             assert f"by {type(solver).__name__}\n" in capsys.readouterr().out
         assert tuple(cli._SOLVERS.values()) == TABLE
-        assert cli._SOLVERS.keys() == {"block-svd", "als"}
+        assert cli._SOLVERS.keys() == {"block-svd", "hierarchical", "als"}
 
     @pytest.mark.parametrize(
         ("words", "said"),
@@ -215,7 +231,7 @@ class TestSolverOptions:
             (["hodlr", "--ridge", "1"], "--ridge is an option of als; these supports go to BlockSVD"),
             (["hodlr", "--solver", "block-svd", "--max-sweeps", "9"], "--max-sweeps is an option of als"),
             (["lu", "--ridge", "-1"], "ridge must be a finite number of at least 0"),
-            (["lu", "--rtol", "nan"], "rtol must be"),
+            (["lu", "--rtol", "nan", "--solver", "als"], "rtol must be"),
             (["lu", "--starts", "0"], "starts must be an integer of at least 1"),
         ],
     )
@@ -314,8 +330,8 @@ class TestExplain:
         assert report["supports"] == "lu(4)"
         assert report["shape"] == [4, 4]
         assert "not tractable: classes 0 and 1 compete at row 1, column 1" in report["facts"]
-        assert [one["name"] for one in report["solvers"]] == ["BlockSVD", "ALS"]
-        assert [one["refusal"] is None for one in report["solvers"]] == [False, True]
+        assert [one["name"] for one in report["solvers"]] == ["BlockSVD", "Hierarchical", "ALS"]
+        assert [one["refusal"] is None for one in report["solvers"]] == [False, False, True]
         (step,) = report["steps"]
         assert (step["shape"], step["solver"]) == ([4, 4], "ALS")
         assert min(step["seconds"], step["bytes"]) > 0
@@ -325,6 +341,7 @@ class TestMistakes:
     @pytest.fixture(autouse=True)
     def folder(self, saved, here):
         np.save("A.npy", np.eye(4))
+        np.save("corner.npy", np.tri(4))
         np.save("vector.npy", np.ones(4))
         np.save("cube.npy", np.ones((4, 4, 4)))
         np.save("nan.npy", np.diag([1, np.nan]))
@@ -362,7 +379,7 @@ class TestMistakes:
             ("factorize A.npy none.npz", "none.npz: No such file or directory"),
             ("factorize A.npy lu:5", "A has shape (4, 4)"),
             ("factorize A.npy nan.npy", "a support must hold only 0 and 1"),
-            ("factorize A.npy A.npy", "two factors; found 1"),
+            ("factorize A.npy corner.npy", "two factors; found 1"),
             ("factorize A.npy lu:rank=2", "unknown; write lu:n"),
             ("factorize A.npy mnarch:blocks=2", "nor a name (arrow, banded"),
             ("factorize A.npy monarch", "lacks blocks"),

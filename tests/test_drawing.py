@@ -1,5 +1,6 @@
 """Pictures: what is drawn is what is there, where it was asked for, and in a picture's time and memory."""
 
+import time
 import warnings
 
 import matplotlib as mpl
@@ -150,6 +151,85 @@ def test_a_chain_of_three_is_drawn_side_by_side():
     ax = drawing.draw_factors([np.ones((5, 3)), np.eye(3), np.ones((3, 2))])
     assert len(ax.images) == 3
     assert [text.get_text() for text in ax.texts] == ["5×3", "·", "3×3", "·", "3×2"]
+
+
+def test_many_factors_go_on_several_lines_each_on_its_own_scale():
+    n, rng = 4096, np.random.default_rng(0)
+    patterns = fsmf.butterfly(n)
+    values = [10.0**-t * rng.choice([-1.0, 1.0], pattern.nnz) for t, pattern in enumerate(patterns)]
+    F = fsmf.Factorization.by_construction(patterns, values, norm=1.0)
+    began = time.perf_counter()
+    ax = drawing.draw_factors(F)
+    ax.figure.canvas.draw()
+    assert time.perf_counter() - began < 5
+    tops = sorted({image.get_extent()[3] for image in ax.images})
+    assert len(ax.images) == 12
+    assert 2 <= len(tops) <= 4
+    boxes = [image.get_window_extent() for image in ax.images]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert all(np.abs(image.get_array()).max() == 1 for image in ax.images)
+    assert "(1, 2, 2, 2048)" in [text.get_text() for text in ax.texts]
+
+
+@pytest.fixture
+def found():
+    A = np.random.default_rng(0).standard_normal((16, 16))
+    return fsmf.bracket(A, fsmf.butterfly(16)), fsmf.factorize(A, fsmf.butterfly(16))
+
+
+def test_a_bracket_shows_distances_and_bounds(found):
+    bracket, F = found
+    ax = drawing.draw_bracket(bracket, F)
+    np.testing.assert_array_equal([bar.get_height() for bar in ax.containers[0]], bracket.distances)
+    heights = {line.get_label().partition(" ")[0]: line.get_ydata() for line in ax.lines}
+    assert set(heights["lower"]) == {bracket.lower_bound}
+    assert set(heights["upper"]) == {bracket.upper_bound}
+    assert set(heights["error"]) == {F.error}
+    np.testing.assert_array_equal(heights["loss"], F.certificate.levels)
+    without = [line.get_label().partition(" ")[0] for line in drawing.draw_bracket(bracket).lines]
+    assert without == ["upper", "lower"]
+    ax.figure.canvas.draw()
+
+
+def test_residuals_are_drawn_columns_across(found):
+    bracket, _ = found
+    for s, shape in ((1, (8, 2)), (2, (4, 4)), (3, (2, 8))):
+        shown = image_of(drawing.draw_residuals(bracket, s))
+        assert shown.shape == shape
+        np.testing.assert_array_equal(shown, bracket.residuals[s - 1].T)
+
+
+def test_of_many_blocks_in_a_pixel_the_largest_is_shown():
+    residual = np.zeros((3, 5000))
+    residual[2, 1234] = 7.0
+    found = fsmf.Bracket(7.0, 7.0, (7.0,), (residual,), 0.0)
+    shown = image_of(drawing.draw_residuals(found, 1))
+    assert shown.size < 3000
+    assert (shown.max(), np.count_nonzero(shown)) == (7.0, 1)
+
+
+def test_a_bracket_without_interfaces_or_errors_is_no_accident():
+    drawing.draw_bracket(fsmf.bracket(np.ones((2, 2)), [np.ones((2, 2))])).figure.canvas.draw()
+    drawing.draw_bracket(fsmf.bracket(np.eye(8), fsmf.butterfly(8))).figure.canvas.draw()
+
+
+def test_misuse_of_brackets_opens_no_figure(found):
+    bracket, F = found
+    redundant = fsmf.bracket(np.eye(8), fsmf.butterfly(8, rank=(2, 1)))
+    for s, one in ((0, bracket), (4, bracket), (1.0, bracket), (True, bracket), (1, redundant)):
+        with pytest.raises(fsmf.errors.OptionError):
+            drawing.draw_residuals(one, s)
+    with pytest.raises(fsmf.errors.InputTypeError, match="Bracket"):
+        drawing.draw_residuals(F, 1)
+    with pytest.raises(fsmf.errors.InputTypeError, match="Bracket"):
+        drawing.draw_bracket(F)
+    with pytest.raises(fsmf.errors.InputTypeError, match="Factorization"):
+        drawing.draw_bracket(bracket, 3.0)
+    with pytest.raises(fsmf.errors.ShapeError, match="4 factors"):
+        drawing.draw_bracket(bracket, fsmf.factorize(np.eye(8), fsmf.butterfly(8)))
+    with pytest.raises(fsmf.errors.InputTypeError, match="Axes"):
+        drawing.draw_bracket(bracket, ax=3)
+    assert pyplot.get_fignums() == []
 
 
 def test_one_nonzero_among_millions_is_seen():

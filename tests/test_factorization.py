@@ -181,7 +181,7 @@ def test_scipy_takes_an_answer_for_an_operator():
 
 def test_wrong_vectors_are_refused():
     F = square_answer()[1]
-    with pytest.raises(ValueError, match=r"(?i)dimension mismatch"):
+    with pytest.raises(ValueError, match=r"array of shape \(5,\)"):
         F @ np.ones(5)
 
 

@@ -11,7 +11,7 @@ from scipy import sparse
 from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.kernels.frobenius import frobenius_norm
 
-__all__ = ["as_matrix", "comfortable_exponent", "divided", "sound_csr"]
+__all__ = ["as_array", "as_matrix", "checked_norm", "comfortable_exponent", "divided", "sound_csr"]
 
 # Norms in this range are worked with as they are: no square, cube or product on the way leaves the floats.
 _COMFORTABLE = (1e-60, 1e60)
@@ -20,6 +20,12 @@ _COMFORTABLE_SINGLE = (1e-9, 1e9)
 
 def as_matrix(A: Any) -> tuple[Any, float]:
     """Check a matrix at the door; return it, in one of the four dtypes, with its Frobenius norm."""
+    A = as_array(A)
+    return A, checked_norm(A)
+
+
+def as_array(A: Any) -> Any:
+    """Check everything about a matrix but its values, and return it in one of the four dtypes."""
     if isinstance(A, np.ma.MaskedArray):
         raise InputTypeError(
             "A must have all its entries; found a masked array; fill the missing entries first"
@@ -42,15 +48,19 @@ def as_matrix(A: Any) -> tuple[Any, float]:
         raise ShapeError(f"A must be a matrix; found {matrix.ndim}-D of shape {matrix.shape}; reshape it")
     if 0 in matrix.shape:
         raise InputError(f"A must have entries; found shape {matrix.shape}")
-    matrix = matrix.astype(_working_dtype(matrix.dtype), copy=False)
-    norm = frobenius_norm(matrix)
+    return matrix.astype(_working_dtype(matrix.dtype), copy=False)
+
+
+def checked_norm(A: Any) -> float:
+    """Return the Frobenius norm of a matrix, all of whose entries must be finite."""
+    norm = frobenius_norm(A)
     if not math.isfinite(norm):
-        values = matrix.data if sparse.issparse(matrix) else matrix
+        values = A.data if sparse.issparse(A) else A
         bad = int(np.count_nonzero(~np.isfinite(values)))
         if bad:
             raise InputError(f"A must be finite; found {bad} entries that are NaN or infinite; clean them")
         raise InputError("the Frobenius norm of A must be finite; it overflows; scale A down")
-    return matrix, norm
+    return norm
 
 
 def sound_csr(A: Any) -> Any:

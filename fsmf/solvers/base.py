@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from fsmf.certificates import GlobalOptimum, StationaryPoint
-from fsmf.factorization import History, Status
+from fsmf.factorization import Certificate, History, Status
 from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["Cost", "Solution", "Solver"]
+__all__ = ["Cost", "Solution", "Solver", "WholeSolution"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,35 @@ class Solution:
     history: History = field(default_factory=History)
 
 
+@dataclass(frozen=True)
+class WholeSolution:
+    """Hold the factors of a product that was not taken apart, with their certificate.
+
+    Attributes
+    ----------
+    supports : Supports
+        Those of the factors: where a solver chooses ranks itself, not the ones it was given.
+    values : sequence of ndarray
+        Values of each factor in the row-major order of its support.
+    certificate : Certificate
+        What the result promises, for A as the solver was given it.
+    status : Status
+        How the solver ended.
+    norm : float
+        ‖A‖_F of A as the solver was given it; not finite if A is not, and then nothing else means anything.
+    rows, columns : ndarray of int, optional
+        Permutations of the outer sides, as `fsmf.Product` takes them.
+    """
+
+    supports: Supports
+    values: Sequence[NDArray[Any]]
+    certificate: Certificate
+    status: Status
+    norm: float
+    rows: NDArray[Any] | None = None
+    columns: NDArray[Any] | None = None
+
+
 class Solver(Protocol):
     """Answer whether, at what cost, with what promise, and solve.
 
@@ -88,8 +118,15 @@ class Solver(Protocol):
     """
 
     @property
-    def promise(self) -> type[GlobalOptimum] | type[StationaryPoint]:
+    def promise(self) -> type[Certificate]:
         """The kind of certificate that a result carries."""
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether independent parts are solved one by one; otherwise `solve` takes the whole."""
+
+    def measures(self, structure: Structure) -> bool:
+        """Whether `solve` may be given an A that nobody has looked at: it tells the norm itself."""
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
@@ -99,8 +136,8 @@ class Solver(Protocol):
 
     def solve(
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
-    ) -> Solution:
-        """Solve one independent part.
+    ) -> Solution | WholeSolution:
+        """Solve one independent part, or the whole.
 
         Only the places of A within the part's reach are looked at, and A is never written. A has been
         divided by ``2**exponent``, which matters to options in the units of A. `rest` is the error that

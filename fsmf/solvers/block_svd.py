@@ -54,6 +54,11 @@ class BlockSVD:
     """
 
     promise: ClassVar[type[GlobalOptimum]] = GlobalOptimum
+    by_parts: ClassVar[bool] = True
+
+    def measures(self, structure: Structure) -> bool:
+        """Return False: A is looked at before."""
+        return False
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""

@@ -12,11 +12,12 @@ from fsmf.errors import InputTypeError, RefusedError
 from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
+from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.tractability import Structure
 
 __all__ = ["TABLE", "choose", "refusals", "table_of"]
 
-TABLE: tuple[Solver, ...] = (BlockSVD(), ALS())
+TABLE: tuple[Solver, ...] = (BlockSVD(), Hierarchical(), ALS())
 
 
 def refusals(structure: Structure, table: Sequence[Solver] = TABLE) -> list[tuple[Solver, str | None]]:

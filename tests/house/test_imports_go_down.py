@@ -9,10 +9,10 @@ PACKAGE = Path(__file__).parents[2] / "fsmf"
 
 HOUSE = [  # roof first; a new room gets its floor here
     {"cli", "__main__", "drawing", "files", "matrices"},
-    {"factorize", "transforms", "training"},
+    {"approximate", "factorize", "transforms", "training"},
     {"solvers"},
-    {"factorization", "wellposedness"},
-    {"certificates"},
+    {"brackets", "factorization", "product", "solving", "wellposedness"},
+    {"certificates", "chain_certificates"},
     {"tractability"},
     {"supports"},
     {"kernels", "errors"},
