@@ -59,6 +59,35 @@ def lu(path: Path) -> None:
     _save(figure, path)
 
 
+def chain(path: Path) -> None:
+    """The factors of a butterfly, and the blocks into which each interface cuts the matrix."""
+    chain = fsmf.butterfly(16)
+    figure = pyplot.figure(figsize=(9, 5.6), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.15))
+    drawing.draw_factors(chain, ax=above.subplots()).set_title("")
+    for s, ax in enumerate(below.subplots(1, 3), start=1):
+        interface = chain.interface(s)
+        drawing.draw_supports([interface.left, interface.right], ax=ax)
+        (rows, columns), (across, down) = interface.block, interface.n_blocks
+        ax.set_title(
+            f"interface {s}: {across * down} blocks, {rows} rows × {columns} columns", fontsize="small"
+        )
+        ax.set(xlabel="", ylabel="", xticks=[0, 15], yticks=[0, 15])
+    _save(figure, path)
+
+
+def bracket(path: Path) -> None:
+    """A Hadamard matrix with noise that grows to the right: its bracket, and a map of one interface."""
+    n = 256
+    noise = np.linspace(0, 1, n) * np.random.default_rng(0).standard_normal((n, n))
+    A = fsmf.transforms.hadamard(n).to_dense() + 0.2 * noise
+    found = fsmf.bracket(A, fsmf.butterfly(n))
+    figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.2), width_ratios=(1.15, 1), layout="constrained")
+    drawing.draw_bracket(found, fsmf.factorize(A, fsmf.butterfly(n)), ax=axes[0])
+    drawing.draw_residuals(found, 4, ax=axes[1])
+    _save(figure, path)
+
+
 def _save(figure: pyplot.Figure, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=100, metadata={"Software": None})
