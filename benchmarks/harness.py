@@ -106,8 +106,10 @@ def optional(module: str) -> Any:
         return None
 
 
-def copy_seconds(array: np.ndarray, rounds: int = 7) -> float:
-    """Time to copy an array to memory that is already mapped."""
+def copy_seconds(array: np.ndarray, rounds: int = 7, *, fresh: bool = False) -> float:
+    """Time to copy an array to memory that is already mapped, or to fresh memory as ``array.copy()`` does."""
+    if fresh:
+        return median(timed(array.copy)[0] for _ in range(rounds))
     target = np.empty_like(array)
     np.copyto(target, array)
     return median(timed(lambda: np.copyto(target, array))[0] for _ in range(rounds))
