@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import NDArray
+
+from fsmf.kernels.threads import in_parallel, n_threads
 
 __all__ = ["contract_left", "contract_right"]
 
@@ -53,10 +55,8 @@ def _contract_left(A: Array, slabs: Array, out: Array, first: int, last: int) ->
 def _by_slab(kernel: Any, A: Array, slabs: Array, out: Array) -> None:
     A = A.view()
     A.flags.writeable = False  # compiled once, for what may be written and what may not
-    threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    bounds = np.linspace(0, len(slabs), min(4 * threads, len(slabs)) + 1).astype(int)
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(lambda i: kernel(A, slabs, out, bounds[i], bounds[i + 1]), range(len(bounds) - 1)))
+    bounds = np.linspace(0, len(slabs), min(4 * n_threads(), len(slabs)) + 1).astype(int)
+    in_parallel(lambda ends: kernel(A, slabs, out, *ends), pairwise(bounds))
 
 
 def contract_right(A: Array, slabs: Array, out: Array) -> None:

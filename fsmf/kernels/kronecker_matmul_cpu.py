@@ -7,19 +7,16 @@ of a stage, and so do coefficients. The same code does both: a coefficient is a 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from fsmf.kernels.lanes_cpu import add, count_of, load, read, size_of, store, take_number, write, zeros
+from fsmf.kernels.threads import n_threads, submit
 
 __all__ = ["Columns", "Tiles"]
 
@@ -298,7 +295,7 @@ class Tiles:
             Whether other threads are woken for it; those that come too late do nothing.
         """
         k, wide = x.shape[1], _WIDE // x.itemsize
-        threads = config.NUMBA_NUM_THREADS if shared else 1  # type: ignore[attr-defined]
+        threads = n_threads() if shared else 1
         # A narrow tile takes somewhat more than half the time of a wide one.
         narrow = (shared and k < threads * wide) or 0.57 * -(-2 * k // wide) < -(-k // wide)
         kernel, row = (_narrow, _WIDE // 2) if narrow else (_wide, _WIDE)
@@ -310,10 +307,7 @@ class Tiles:
         def work(_: Any = (x, y)) -> None:  # which must live as long as any thread uses them
             kernel(given, found, k, group, self._stages, self._factors, _buffer(size), counter)
 
-        others = []
-        with suppress(RuntimeError):  # when the interpreter ends there is no thread to be had
-            for _ in range(min(threads, -(-n_tiles // group)) - 1):
-                others.append(_pool().submit(work))
+        others = submit(work, min(threads, -(-n_tiles // group)) - 1)
         work()
         for other in others:
             if not other.cancel():
@@ -397,13 +391,3 @@ def _ordered(values: Array, lanes: int) -> Array:
     if lanes > 1 and ordered.dtype.kind == "c":
         ordered = np.stack([ordered.real, ordered.imag], axis=-2).reshape(-1).view(ordered.dtype)
     return ordered
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    """The threads besides the caller's, waiting for work: to start one takes as long as a small product."""
-    return ThreadPoolExecutor(max(1, config.NUMBA_NUM_THREADS - 1), "fsmf")  # type: ignore[attr-defined]
-
-
-if hasattr(os, "register_at_fork"):  # a forked child has no such threads
-    os.register_at_fork(after_in_child=_pool.cache_clear)

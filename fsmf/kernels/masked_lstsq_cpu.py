@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import NDArray
 
 from fsmf.kernels.gram_solve_cpu import _cholesky, _substitute
 from fsmf.kernels.masked_lstsq import _PIVOT
 from fsmf.kernels.masked_lstsq_weak_cpu import Pattern, add_weak_part, weak_directions
+from fsmf.kernels.threads import in_parallel, n_threads
 
 __all__ = ["DenseRows", "Pattern", "RowSource", "RowSystem", "SparseRows", "fixed"]
 
@@ -301,7 +302,7 @@ class RowSystem:
         """Rows of X, equal supports together, and where to cut them into pieces of about equal work."""
         order = np.argsort(self.label, kind="stable")
         work = np.cumsum((self.reach + np.diff(self.left[0]) ** 2 + 1)[order])
-        n_pieces = min(len(order), 8 * _threads(), 1 + int(work[-1]) // _PIECE)
+        n_pieces = min(len(order), 8 * n_threads(), 1 + int(work[-1]) // _PIECE)
         cuts = np.searchsorted(work, np.linspace(0, work[-1], n_pieces + 1)[1:-1])
         return fixed(order, np.int64), np.concatenate([[0], cuts, [len(order)]])
 
@@ -321,7 +322,7 @@ class RowSystem:
                 step(panel, rows)
                 A.unload(rows, panel)
 
-        _in_parallel(run, cuts[:-1], cuts[1:])
+        in_parallel(lambda ends: run(*ends), pairwise(cuts))
 
     def solve(self, A: RowSource, Y: Array, YT: Array, ridge: float) -> tuple[Array, float]:
         """Find X of least ``‖A − X Y‖² + ridge ‖X‖²`` within reach, row by row of least norm.
@@ -351,8 +352,8 @@ class RowSystem:
         def part_of_gram(start: int, stop: int) -> None:
             _gram_rows(widest[start:stop], self.right, Y, self.below, YT, gram[start:stop])
 
-        cuts = np.linspace(0, len(widest), min(len(widest), 8 * _threads()) + 1).astype(int)
-        _in_parallel(part_of_gram, cuts[:-1], cuts[1:])
+        cuts = np.linspace(0, len(widest), min(len(widest), 8 * n_threads()) + 1).astype(int)
+        in_parallel(lambda ends: part_of_gram(*ends), pairwise(cuts))
 
         def piece() -> Callable[[Array, Array], None]:
             work = (
@@ -389,16 +390,3 @@ class RowSystem:
 
         self._each_panel(A, Y.dtype, piece)
         return math.fsum(squares[0]), math.fsum(squares[1])
-
-
-def _threads() -> int:
-    count: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    return count
-
-
-def _in_parallel(work: Callable[..., None], *arguments: Any) -> None:
-    if len(arguments[0]) < 2:
-        list(map(work, *arguments))
-        return
-    with ThreadPoolExecutor(_threads()) as pool:
-        list(pool.map(work, *arguments))

@@ -9,12 +9,13 @@ n × n. The few steps that the leading singular values need cost two products wi
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import config, njit
+from numba import njit
 from numpy.typing import NDArray
+
+from fsmf.kernels.threads import in_parallel, n_threads
 
 __all__ = ["truncated_svd"]
 
@@ -391,7 +392,5 @@ def truncated_svd(
 
     # Neighbours in this order read the same rows of A, one after the other.
     order = np.lexsort((columns[:, 0], rows[:, 0]))
-    threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(solve, np.array_split(order, min(8 * threads, n_blocks))))
+    in_parallel(solve, np.array_split(order, min(8 * n_threads(), n_blocks)))
     return np.swapaxes(U, 1, 2), s, Vh, tails, solved
