@@ -175,6 +175,8 @@ class QuasiOptimum:
         this is 0, unless ranks were chosen on the way and a later one made it so.
     refined : int
         Number of passes of least squares after the steps.
+    requested : float or None
+        The error that was asked for, where ranks were chosen for it, in the units of A; a wish, not a claim.
 
     Notes
     -----
@@ -202,6 +204,7 @@ class QuasiOptimum:
     order: tuple[int, ...]
     levels: tuple[float, ...]
     refined: int = 0
+    requested: float | None = None
 
     name: ClassVar[str] = "QuasiOptimum"
 
@@ -249,6 +252,7 @@ class QuasiOptimum:
             lower_bound=self.lower_bound * factor,
             out_of_reach=self.out_of_reach * factor,
             levels=tuple(level * factor for level in self.levels),
+            requested=None if self.requested is None else self.requested * factor,
         )
 
     def transposed(self) -> QuasiOptimum:
@@ -332,7 +336,8 @@ class QuasiOptimum:
         if self.error <= self.lower_bound * (1 + 1e-12):
             return f"optimum: error {self.error:.6g} = lower bound, by {steps}"
         within = f"within a factor {self.constant:.3g} of the optimum"
-        return f"{within}: {self.lower_bound:.6g} ≤ optimum ≤ {self.error:.6g}, by {steps}"
+        wish = "" if self.requested is None else f"; asked for {self.requested:.6g}"
+        return f"{within}: {self.lower_bound:.6g} ≤ optimum ≤ {self.error:.6g}, by {steps}{wish}"
 
 
 @dataclass(frozen=True)

@@ -243,8 +243,8 @@ def _factorize(arguments: argparse.Namespace) -> int:
     if failed:
         print("fsmf: error: verification failed; nothing was written", file=sys.stderr)
         return _UNVERIFIED
-    warned = F.status in (fsmf.Status.STOPPED, fsmf.Status.OUT_OF_BUDGET, fsmf.Status.FACTORS_GROW)
-    return _WARNED if warned else _DONE
+    good = (fsmf.Status.EXACT, fsmf.Status.OPTIMAL, fsmf.Status.BRACKETED, fsmf.Status.CONVERGED)
+    return _DONE if F.status in good else _WARNED
 
 
 def _apply(arguments: argparse.Namespace) -> int:

@@ -53,6 +53,7 @@ class Status(Enum):
     EXACT = "exact by construction"
     OPTIMAL = "global optimum, to working precision"
     BRACKETED = "within a proved factor of the optimum"
+    OUT_OF_REACH = "the error asked for is out of reach of every product"
     CONVERGED = "converged: another sweep no longer lowers the error"
     STOPPED = "stopped by the callback"
     OUT_OF_BUDGET = "out of budget: the error was still falling"

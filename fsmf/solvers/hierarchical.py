@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_off_pattern
-from fsmf.errors import OptionError
+from fsmf.errors import ConvergenceWarning, OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import split_left
@@ -32,6 +33,9 @@ __all__ = ["Hierarchical"]
 
 _ORDERS = ("left-to-right", "right-to-left", "balanced")
 
+# How unequally a tolerance may be shared out between the interfaces; each is tried.
+_EAGERNESS = (1.0, 1.4, 2.0, 3.0)
+
 
 @dataclass(frozen=True)
 class Hierarchical:
@@ -47,8 +51,9 @@ class Hierarchical:
         The interfaces, counted from 1, in the order in which they are split; by default what the cost model
         prefers.
     rtol : float, optional
-        Error to meet, relative to ‖A‖: the interface ranks are chosen for it, level by level, as small as
-        they can be; those of the given chain are not used.
+        Error to meet, relative to ‖A‖: the interface ranks are chosen for it, level by level, and those of
+        the given chain are not used. Of some ways to share it out between the levels, the one with the fewest
+        parameters is taken.
     refine : int
         Further passes over A, each of which solves for the factors on one side of the middle interface, left
         and right in turn: exact least squares for one factor after the other, given all others. They never
@@ -173,12 +178,22 @@ class Hierarchical:
             pairs = zip(supports.patterns, values, strict=True)
             values = [V.reshape(pattern.blocks_shape).transpose(0, 3, 2, 1) for pattern, V in pairs][::-1]
             supports, certificate = supports.T, certificate.transposed()
-        optimal = certificate.gap <= 8 * len(given) * float(np.finfo(A.dtype).eps) * norm
+        status = Status.BRACKETED
+        if certificate.gap <= 8 * len(given) * float(np.finfo(A.dtype).eps) * norm:
+            status = Status.OPTIMAL
+        if self.rtol is not None and certificate.error > self.rtol * norm * (1 + 1e-9):
+            status = Status.OUT_OF_REACH
+            warnings.warn(
+                f"rtol={self.rtol:g} cannot be met: places that no product of this chain reaches hold "
+                f"{certificate.error / norm:.3g} of ‖A‖; choose a chain that reaches them",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         solution = WholeSolution(
             supports,
             [np.ascontiguousarray(V).reshape(-1) for V in values],
             certificate,
-            Status.OPTIMAL if optimal else Status.BRACKETED,
+            status,
             norm,
             rows,
             columns,
@@ -227,7 +242,12 @@ class Hierarchical:
         else:
             norm = frobenius_norm(A)
             budget = None if self.rtol is None else math.sqrt(max(0.0, (self.rtol * norm) ** 2 - out**2))
-            train, losses = Train.split_all(V, chain, order, budget)
+            # Which shares of the budget need the fewest parameters is not known beforehand.
+            tries = [
+                Train.split_all(V, chain, order, budget, eagerness)
+                for eagerness in (_EAGERNESS if budget else (1.0,))
+            ]
+            train, losses = min(tries, key=lambda found: sum(pattern.nnz for pattern in found[0].patterns))
         # An A that nobody has looked at yet may be unfit for squares, and is then given again, scaled.
         if self.refine and math.isfinite(norm) and not comfortable_exponent(A.dtype, norm):
             parts = [train.refine(V, self.refine, math.sqrt(max(0.0, norm**2 - out**2)))]
@@ -248,6 +268,7 @@ class Hierarchical:
             order=tuple(interfaces[i - 1] for i in order if interfaces[i - 1] in binding),
             levels=tuple(levels.get(s, 0.0) for s in range(1, len(given))),
             refined=self.refine,
+            requested=None if self.rtol is None else self.rtol * norm,
         )
         return found_chain, values, certificate, norm
 

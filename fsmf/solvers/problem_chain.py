@@ -54,7 +54,12 @@ class Train:
 
     @classmethod
     def split_all(
-        cls, V: Array, chain: Architecture, order: Sequence[int], budget: float | None = None
+        cls,
+        V: Array,
+        chain: Architecture,
+        order: Sequence[int],
+        budget: float | None = None,
+        eagerness: float = 1.0,
     ) -> tuple[Train, dict[int, float]]:
         """Split values on the product pattern of a chain at all its interfaces.
 
@@ -68,6 +73,8 @@ class Train:
             The interfaces, counted from 1, as they are to be split.
         budget : float, optional
             Error that all steps together may make: the ranks are chosen for it, as small as they can be.
+        eagerness : float
+            How much more than an equal share of what is left of the budget each step may take.
 
         Returns
         -------
@@ -87,7 +94,7 @@ class Train:
             steps = len(order) - step
             allowed = None
             if left_over is not None:
-                allowed = left_over / (math.sqrt(steps) if orthogonal else steps)
+                allowed = min(1.0, eagerness / (math.sqrt(steps) if orthogonal else steps)) * left_over
 
             def sides(rank: int, s: int = s, lower: int = lower, upper: int = upper) -> Interface:
                 patterns = chain.with_ranks([*ranks[: s - 1], rank, *ranks[s:]]).patterns
