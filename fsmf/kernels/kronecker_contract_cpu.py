@@ -21,35 +21,51 @@ _sums = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
 
 @_sums
 def _contract_right(A: Array, slabs: Array, out: Array, first: int, last: int) -> None:
-    """For the rows β l + λ of the given λ: products with the slab of λ, ``slabs[λ, ρ, κ, γ]``."""
+    """For the rows β l + λ of the given λ: products with the slab of λ, ``slabs[λ, ρ, κ, γ]``.
+
+    Four rows at a time, which share what is read of the slab.
+    """
     l, r, k, c = slabs.shape
+    b = out.shape[0]
     for lam in range(first, last):
-        for beta in range(out.shape[0]):
-            row = A[beta * l + lam]
+        for beta in range(0, b, 4):
+            w, x = A[beta * l + lam], A[min(beta + 1, b - 1) * l + lam]
+            y, z = A[min(beta + 2, b - 1) * l + lam], A[min(beta + 3, b - 1) * l + lam]
             for rho in range(r):
                 for kappa in range(k):
-                    piece, slab = row[kappa * c : (kappa + 1) * c], slabs[lam, rho, kappa]
-                    total = A.dtype.type(0)
-                    for gamma in range(c):
-                        total += piece[gamma] * slab[gamma]
-                    out[beta, lam, kappa * r + rho] = total
+                    # Only a slice is known to hold no index that counts from the end, and so read in vectors.
+                    slab, own = slabs[lam, rho, kappa], slice(kappa * c, kappa * c + c)
+                    e, f, g, h = w[own], x[own], y[own], z[own]
+                    p = q = s = t = A.dtype.type(0)
+                    for j in range(c):
+                        p += e[j] * slab[j]
+                        q += f[j] * slab[j]
+                        s += g[j] * slab[j]
+                        t += h[j] * slab[j]
+                    at = kappa * r + rho
+                    out[min(beta + 3, b - 1), lam, at] = t
+                    out[min(beta + 2, b - 1), lam, at] = s
+                    out[min(beta + 1, b - 1), lam, at] = q
+                    out[beta, lam, at] = p
 
 
 @_sums
 def _contract_left(A: Array, slabs: Array, out: Array, first: int, last: int) -> None:
-    """For each λ: sums of the rows β l + λ with weights ``slabs[λ, β, κ, ρ]``."""
+    """For each λ: sums of the rows β l + λ with weights ``slabs[λ, β, κ, ρ]``, two rows at a time."""
     l, b, k, r = slabs.shape
     c = out.shape[3]
     for lam in range(first, last):
         out[lam] = 0
-        for beta in range(b):
-            row = A[beta * l + lam]
+        for beta in range(0, b, 2):
+            x, y = A[beta * l + lam], A[min(beta + 1, b - 1) * l + lam]
             for rho in range(r):
                 for kappa in range(k):
-                    weight = slabs[lam, beta, kappa, rho]
-                    piece, target = row[kappa * c : (kappa + 1) * c], out[lam, rho, kappa]
-                    for gamma in range(c):
-                        target[gamma] += weight * piece[gamma]
+                    target, own = out[lam, rho, kappa], slice(kappa * c, kappa * c + c)
+                    e, f = x[own], y[own]
+                    p = slabs[lam, beta, kappa, rho]
+                    q = slabs[lam, beta + 1, kappa, rho] if beta + 1 < b else A.dtype.type(0)
+                    for j in range(c):
+                        target[j] += p * e[j] + q * f[j]
 
 
 def _by_slab(kernel: Any, A: Array, slabs: Array, out: Array) -> None:
