@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ["bench_block_svd", "bench_als", "bench_analyze", "bench_chain", "bench_apply"]
+BENCHMARKS = ["bench_block_svd", "bench_als", "bench_analyze", "bench_chain", "bench_apply", "bench_limits"]
 
 if __name__ == "__main__":
     codes = [
