@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from fsmf.kernels.leading_eigen_cpu import _leading
 from fsmf.kernels.truncated_svd_cpu import _orthonormalize, _square
 
 __all__: list[str] = []
@@ -28,9 +29,6 @@ _SMALL = 1e-6
 # Relative rounding of a Gram matrix.
 _EPS = 2.0**-52
 
-# Most steps of a subspace iteration, which is then slower than LAPACK.
-_STEPS = 10
-
 # Entries that are worked on while they stay in the first-level cache.
 _RUN = 512
 
@@ -40,6 +38,8 @@ _exact = njit(cache=True, nogil=True, error_model="numpy")
 _inline = njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"}, forceinline=True
 )
+# Called from one place alone, and compiled there.
+_part = njit(inline="always", error_model="numpy")
 
 
 @_inline
@@ -175,7 +175,7 @@ def _turn(X: Array, i: int, l: int, n: int, u: Any, v: Any) -> None:
         X[l, j] = u * y - v * x
 
 
-@_exact
+@_part
 def _diagonalize(G: Array, n: int, Q: Array, floor: float) -> bool:
     """Make the first n rows and columns of G diagonal, largest first, and turn Q alike; False if idle.
 
@@ -204,7 +204,7 @@ def _diagonalize(G: Array, n: int, Q: Array, floor: float) -> bool:
     return moved
 
 
-@_exact
+@_part
 def _multiply(Q: Array, G: Array, m: int, b: int, Z: Array) -> None:
     """``Z = Q G``, of the first m rows of Q and b of G."""
     for i in range(m):
@@ -213,62 +213,6 @@ def _multiply(Q: Array, G: Array, m: int, b: int, Z: Array) -> None:
             q, g, z = Q[i, l], G[l], Z[i]
             for j in range(b):
                 z[j] += q * g[j]
-
-
-@_exact
-def _leading(G: Array, m: int, b: int, total: float, noise: Array, Q: Array) -> tuple[float, float]:
-    """Turn the first m rows of Q into the leading eigenspace of G; the sum and the least of its eigenvalues.
-
-    By subspace iteration, while it is fast: what the space falls short of is at most ``residual² / gap``.
-    """
-    Z, H, none = np.empty((m, b), Q.dtype), np.empty((m, m), Q.dtype), np.empty((m, 0), Q.dtype)
-    norm = 0.0
-    for i in range(b):
-        for l in range(b):
-            norm += G[i, l].real * G[i, l].real + G[i, l].imag * G[i, l].imag
-    for i in range(m):
-        for l in range(b):
-            Q[i, l] = noise[i, l]
-    before = math.inf
-    for step in range(_STEPS if 2 * m <= b else 0):
-        _multiply(Q, G, m, b, Z)
-        if step % 2:
-            captured, inner, square = 0.0, 0.0, 0.0
-            for i in range(m):
-                for l in range(m):
-                    H[i, l] = 0
-                    for j in range(b):
-                        H[i, l] += Z[i, j] * np.conj(Q[l, j])
-                    inner += H[i, l].real * H[i, l].real + H[i, l].imag * H[i, l].imag
-                captured += H[i, i].real
-            for i in range(m):
-                for j in range(b):
-                    x = Z[i, j]
-                    for l in range(m):
-                        x -= H[i, l] * Q[l, j]
-                    square += x.real * x.real + x.imag * x.imag
-            _diagonalize(H, m, none, 0.0)
-            tail = max(total - captured, 0.0)
-            # No eigenvalue that is left exceeds their sum, nor the root of the sum of their squares.
-            gap = H[m - 1, m - 1].real - min(tail, math.sqrt(max(norm - inner, 0.0)))
-            allowed = max(gap * _EXCESS * (tail - 16 * _EPS * total), (8 * _EPS * H[0, 0].real) ** 2)
-            if square <= allowed:
-                return captured, H[m - 1, m - 1].real
-            # Convergence is linear: give up unless two checks more will do.
-            if step > 1 and square * (square / before) ** 2 > allowed:
-                break
-            before = square
-        for i in range(m):
-            for j in range(b):
-                Q[i, j] = Z[i, j]
-            _orthonormalize(Q, i, noise)
-    values, vectors = np.linalg.eigh(np.ascontiguousarray(G[:b, :b]))
-    captured = 0.0
-    for i in range(m):
-        captured += values[b - 1 - i]
-        for j in range(b):
-            Q[i, j] = np.conj(vectors[j, b - 1 - i])
-    return captured, values[b - m]
 
 
 @_sums
@@ -289,19 +233,20 @@ def _polish(
     """Turn the first m rows of Q, whose product with B is in dst, once more: by B, which is not squared."""
     Y = np.empty((m, c), Q.dtype)
     for i in range(m):
-        Y[i] = dst[out + i * step, :c]
+        for j in range(c):
+            Y[i, j] = dst[out + i * step, j]
         _orthonormalize(Y, i, noise)
     for i in range(m):
         y = Y[i]
         for l in range(b):
-            x, total = src[row + l * hop, column : column + c], 0 * Q[0, 0]
+            x, total = src[row + l * hop, column : column + c], 0 * y[0]
             for j in range(c):
                 total += np.conj(x[j]) * y[j]
             Q[i, l] = total
         _orthonormalize(Q, i, noise)
 
 
-@_exact
+@_part
 def _refine(
     src: Array,
     row: int,
@@ -350,7 +295,7 @@ def _refine(
     return square
 
 
-@_exact
+@_part
 def _cut(
     src: Array,
     row: int,
@@ -364,6 +309,7 @@ def _cut(
     step: int,
     eps: float,
     noise: Array,
+    turns: Array,
     spare: int,
     ro: Array,
     rw: Array,
@@ -384,7 +330,8 @@ def _cut(
         for i in range(b):
             for l in range(b):
                 Q[i, l] = 1 if i == l else 0
-            dst[out + i * step, :c] = src[row + i * hop, column : column + c]
+            for j in range(c):
+                dst[out + i * step, j] = src[row + i * hop, column + j]
         return 0.0
     n = min(b, c)
     # Not literals, for each of which numba would compile anew.
@@ -408,7 +355,7 @@ def _cut(
         for l in range(n):
             V[i, l] = 1 if i == l else 0
     if sound:
-        captured, least = _leading(G, m, n, total, noise, V)
+        captured, least = _leading(G, m, n, turns, V)
         square -= captured
     if c < b:
         for i in range(m):

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-from numba import config
 from numpy.typing import NDArray
 
 from fsmf.kernels.kronecker_split_block_cpu import _RUN, _SMALL, _cut, _exact, _inline, _sums, _top
+from fsmf.kernels.threads import in_parallel, n_threads
 
 __all__ = ["split_strips", "takes"]
 
@@ -71,42 +70,75 @@ def _pair_turn(x: Array, y: Array, u: Any, v: Any, out: Array) -> float:
     return square
 
 
+@_exact
+def _list_jobs(cuts: Array, gathered: bool, step: int, strip: int, jobs: Array) -> int:
+    """Write down what is to be cut in a strip, one block column after the other; the number of these jobs."""
+    n_jobs, n_cuts, end = 0, len(cuts), cuts[-1, 2]
+    parent, t_end = strip // end, strip % end
+    children = 1
+    for s in range(n_cuts):
+        children *= cuts[s, 3]
+    for child in range(children):
+        below, row, buffer = children, 0, 0
+        for s in range(n_cuts):
+            b, d, k, c, r, value, lost = cuts[s, 1:]
+            count = d // end
+            below //= k
+            if child % below == 0:
+                node = parent * (children // below) + child // below
+                alpha, kappa = node // k, node % k
+                place, job = alpha * b * d + t_end, jobs[n_jobs]
+                job[0], job[1], job[2], job[3], job[4] = s, count, b, c, r
+                job[5], job[6], job[7] = (row, 1, count) if s > 0 or gathered else (place, end, d)
+                job[8] = kappa * c + (alpha * step if s == 0 and not gathered else 0)
+                job[9], job[10] = (buffer, count) if s + 1 < n_cuts else (node * r * d + t_end, d)
+                job[11], job[12], job[13] = value + place * k * r + kappa * r, end * k * r, d * k * r
+                job[14] = lost + node * d + t_end
+                n_jobs += 1
+            row = buffer
+            buffer += r * count
+    return n_jobs
+
+
 @_sums
 def _cut_pairs(
-    src: Array,
-    row: int,
-    stride: int,
-    hop: int,
-    column: int,
-    c: int,
-    dst: Array,
-    out: int,
-    count: int,
-    small: float,
-    zero: Any,
+    V: Array,
+    gathered: bool,
+    step: int,
+    first: int,
+    last: int,
+    cuts: Array,
+    eps: float,
+    noise: Array,
+    jobs: Array,
+    ro: Array,
+    rw: Array,
+    rest: Array,
     values: Array,
-    value: int,
-    far: int,
-    low: int,
     tails: Array,
-    tail: int,
-    skip: int,
 ) -> None:
-    """Cut blocks of two rows; see `_cut`."""
-    for i in range(count):
-        x = src[row + i * stride, column : column + c]
-        y = src[row + i * stride + hop, column : column + c]
-        p, q, z = _pair_gram(x, y, zero)
-        u, v, captured = _top(p, q, z)
-        values[value + i * far] = u
-        values[value + i * far + low] = v
-        square = p + q - captured
-        s, t = np.conj(values[value + i * far]), np.conj(values[value + i * far + low])
-        if square > small * (p + q):
-            _pair_sum(x, y, s, t, dst[out + i, :c])
-        else:
-            square = _pair_turn(x, y, s, t, dst[out + i, :c])
-        tails[tail + i * skip] = math.sqrt(square)
+    """Take strips through cuts of blocks with two rows, of which one is left."""
+    n_cuts, end, zero = len(cuts), cuts[-1, 2], noise.dtype.type(0)
+    small = _SMALL if eps < 1e-10 else 1e-3
+    for strip in range(first, last):
+        for j in range(_list_jobs(cuts, gathered, step, strip, jobs)):
+            s, count, _, c, _, row, stride, hop, column, out, _, value, far, low, tail = jobs[j]
+            src, dst = V if s == 0 else ro, rw if s + 1 < n_cuts else rest
+            for i in range(count):
+                x = src[row + i * stride, column : column + c]
+                y = src[row + i * stride + hop, column : column + c]
+                target = dst[out + i, :c]
+                p, q, z = _pair_gram(x, y, zero)
+                u, v, captured = _top(p, q, z)
+                values[value + i * far] = u
+                values[value + i * far + low] = v
+                square = p + q - captured
+                u, v = np.conj(values[value + i * far]), np.conj(values[value + i * far + low])
+                if square > small * (p + q):
+                    _pair_sum(x, y, u, v, target)
+                else:
+                    square = _pair_turn(x, y, u, v, target)
+                tails[tail + i * end] = math.sqrt(square)
 
 
 @_exact
@@ -119,90 +151,49 @@ def _cut_strips(
     cuts: Array,
     eps: float,
     noise: Array,
+    jobs: Array,
     ro: Array,
     rw: Array,
     rest: Array,
     values: Array,
     tails: Array,
 ) -> None:
-    """Take strips through all cuts, each along its block columns."""
-    n_cuts, end = len(cuts), cuts[-1, 2]
-    size, children = 0, 1
+    """Take strips through cuts of any blocks."""
+    n_cuts, end, size = len(cuts), cuts[-1, 2], 0
     for s in range(n_cuts):
-        children *= cuts[s, 3]
-        size = max(size, cuts[s, 1], cuts[s, 5])
+        if cuts[s, 1] > min(cuts[s, 4], cuts[s, 5]):
+            size = max(size, cuts[s, 1])
     spare = rw.shape[0] - 2 * size
-    G = np.zeros((size + 4, size + 4), noise.dtype)
-    zero, small = noise.dtype.type(0), _SMALL if eps < 1e-10 else 1e-3
+    G, turns = np.zeros((size + 4, size + 4), noise.dtype), np.empty((8 * size * size + 64, 3))
     for strip in range(first, last):
-        parent, t_end = strip // end, strip % end
-        for child in range(children):
-            below, row, buffer = children, 0, 0
-            for s in range(n_cuts):
-                b, d, k, c, r, value, lost = cuts[s, 1:]
-                count = d // end
-                below //= k
-                if child % below == 0:
-                    node = parent * (children // below) + child // below
-                    alpha, kappa = node // k, node % k
-                    src = V if s == 0 else ro
-                    dst = rw if s + 1 < n_cuts else rest
-                    column = kappa * c
-                    if s == 0 and not gathered:
-                        column += alpha * step
-                    place = alpha * b * d + t_end
-                    start, stride, hop = (row, 1, count) if s > 0 or gathered else (place, end, d)
-                    out, step_out = (buffer, count) if s + 1 < n_cuts else (node * r * d + t_end, d)
-                    value += place * k * r + kappa * r
-                    lost += node * d + t_end
-                    if b == 2 and r == 1 and c > 1:
-                        _cut_pairs(
-                            src,
-                            start,
-                            stride,
-                            hop,
-                            column,
-                            c,
-                            dst,
-                            out,
-                            count,
-                            small,
-                            zero,
-                            values,
-                            value,
-                            end * k,
-                            d * k,
-                            tails,
-                            lost,
-                            end,
-                        )
-                    else:
-                        Q = np.empty((max(b, r), b), noise.dtype)
-                        for i in range(count):
-                            tails[lost + i * end] = _cut(
-                                src,
-                                start + i * stride,
-                                hop,
-                                column,
-                                b,
-                                c,
-                                r,
-                                dst,
-                                out + i,
-                                step_out,
-                                eps,
-                                noise,
-                                spare,
-                                ro,
-                                rw,
-                                G,
-                                Q,
-                            )
-                            for l in range(b):
-                                for j in range(r):
-                                    values[value + (i * end + l * d) * k * r + j] = np.conj(Q[j, l])
-                row = buffer
-                buffer += r * count
+        for n in range(_list_jobs(cuts, gathered, step, strip, jobs)):
+            s, count, b, c, r, row, stride, hop, column, out, step_out, value, far, low, tail = jobs[n]
+            src, dst = V if s == 0 else ro, rw if s + 1 < n_cuts else rest
+            Q = np.empty((max(b, r), b), noise.dtype)
+            for i in range(count):
+                tails[tail + i * end] = _cut(
+                    src,
+                    row + i * stride,
+                    hop,
+                    column,
+                    b,
+                    c,
+                    r,
+                    dst,
+                    out + i,
+                    step_out,
+                    eps,
+                    noise,
+                    turns,
+                    spare,
+                    ro,
+                    rw,
+                    G,
+                    Q,
+                )
+                for l in range(b):
+                    for j in range(r):
+                        values[value + i * far + l * low + j] = np.conj(Q[j, l])
 
 
 def takes(cut: Cut) -> bool:
@@ -241,13 +232,11 @@ def split_strips(
     values, tails = np.empty(starts[-1, 0], M.dtype), np.empty(starts[-1, 1])
     noise = np.random.default_rng(0).standard_normal((table[:, 5].max(), table[:, [1, 4]].max()))
     noise = noise.astype(np.result_type(M.dtype, np.float64))
-    threads = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    with ThreadPoolExecutor(threads) as pool:
-        first = 0
-        while first < n_cuts:
-            last = first + _depth(M, cuts[first:])
-            M = _stage(M, table[first:last], step, D, noise, values, tails, pool if M.size > _ALONE else None)
-            first, step, D = last, 0, 1
+    first = 0
+    while first < n_cuts:
+        last = first + _depth(M, cuts[first:])
+        M = _stage(M, table[first:last], step, D, noise, values, tails)
+        first, step, D = last, 0, 1
     parts, lost = np.split(values, starts[1:-1, 0]), np.split(tails, starts[1:-1, 1])
     return (
         [part.reshape(a, b, d, k * r) for part, (a, b, d, k, _, r) in zip(parts, cuts, strict=True)],
@@ -268,66 +257,41 @@ def _depth(M: Array, cuts: Sequence[Cut]) -> int:
     return depth
 
 
-def _stage(
-    M: Array, table: Array, step: int, D: int, noise: Array, values: Array, tails: Array, pool: Any
-) -> Array:
+def _stage(M: Array, table: Array, step: int, D: int, noise: Array, values: Array, tails: Array) -> Array:
     """What is left after the cuts of a table, made at once."""
     (a, b, d, k, c, *_), (a_end, _, end, k_end, c_end, r_end, *_) = table[0].tolist(), table[-1].tolist()
     rest = np.empty((a_end * k_end * r_end * end, c_end), M.dtype)
-    size = int(table[:, [1, 5]].max())
+    size = max(b if b > min(c, r) else 0 for _, b, _, _, c, r, *_ in table.tolist())  # no cut without loss
     rows = int((table[:-1, 5] * table[:-1, 2]).sum()) // end + 2 * size
-    direct = D == 1 and M.flags.c_contiguous
     eps = float(np.finfo(M.dtype).eps)
+    kernel = (
+        _cut_pairs
+        if all(b == 2 and r == 1 and c > 1 for _, b, _, _, c, r, *_ in table.tolist())
+        else _cut_strips
+    )
+    n_jobs = int(np.cumprod(table[:, 3]).sum())
 
     def cut(strips: range) -> None:
         work = np.empty((rows, max(c, size) + 64 // M.itemsize), M.dtype)
-        if direct:
-            _cut_strips(
-                _frozen(M),
-                False,
-                step,
-                strips[0],
-                strips[-1] + 1,
-                table,
-                eps,
-                noise,
-                _frozen(work),
-                work,
-                rest,
-                values,
-                tails,
-            )
+        space = (np.empty((n_jobs, 15), np.intp), _frozen(work), work)
+
+        def run(V: Array, gathered: bool, strips: range) -> None:
+            ends = (strips.start, strips.stop)
+            kernel(_frozen(V), gathered, step, *ends, table, eps, noise, *space, rest, values, tails)
+
+        if D == 1 and M.flags.c_contiguous:
+            run(M, False, strips)
             return
         for strip in strips:
             alpha, t = divmod(strip, end)
             first = alpha * step + t % D
             V = M[alpha * b * d + t : (alpha + 1) * b * d : end, first : first + k * c * D : D]
-            _cut_strips(
-                _frozen(np.ascontiguousarray(V)),
-                True,
-                0,
-                strip,
-                strip + 1,
-                table,
-                eps,
-                noise,
-                _frozen(work),
-                work,
-                rest,
-                values,
-                tails,
-            )
+            run(np.ascontiguousarray(V), True, range(strip, strip + 1))
 
     n_strips = a * end
-    if pool is None:
-        cut(range(n_strips))
-    else:
-        n_parts = min(8 * config.NUMBA_NUM_THREADS, n_strips)  # type: ignore[attr-defined]
-        list(
-            pool.map(
-                cut, (range(i * n_strips // n_parts, (i + 1) * n_strips // n_parts) for i in range(n_parts))
-            )
-        )
+    n_parts = min(8 * n_threads(), n_strips) if M.size > _ALONE else 1
+    parts = (range(i * n_strips // n_parts, (i + 1) * n_strips // n_parts) for i in range(n_parts))
+    in_parallel(cut, parts, threads=min(n_threads(), n_parts))
     return rest
 
 
