@@ -34,15 +34,28 @@ from fsmf.supports.rank_one import (
 )
 from fsmf.supports.support import Support, Supports, as_support, as_supports, pair
 from fsmf.tractability import Identifiability, Landscape, Structure, analyze
+from fsmf.wellposedness.check import check_well_posedness
+from fsmf.wellposedness.elimination import (
+    Attainable,
+    Attained,
+    NotAttained,
+    Unattainable,
+    Unsettled,
+    check_attained,
+    is_attainable,
+)
+from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
+from fsmf.wellposedness.witnesses import Witness
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "Bracket",
-    "bracket",
     "ALS",
     "Architecture",
+    "Attainable",
+    "Attained",
     "BlockSVD",
+    "Bracket",
     "ByConstruction",
     "Collision",
     "Cost",
@@ -54,9 +67,11 @@ __all__ = [
     "Hierarchical",
     "History",
     "Identifiability",
+    "IllPosed",
     "Interface",
     "KroneckerPattern",
     "Landscape",
+    "NotAttained",
     "Plan",
     "Product",
     "QuasiOptimum",
@@ -67,7 +82,12 @@ __all__ = [
     "Support",
     "Supports",
     "Sweep",
+    "Unattainable",
+    "Undecided",
+    "Unsettled",
     "Verification",
+    "WellPosed",
+    "Witness",
     "analyze",
     "approximate",
     "arrow",
@@ -75,7 +95,10 @@ __all__ = [
     "as_supports",
     "banded",
     "block_diagonal",
+    "bracket",
     "butterfly",
+    "check_attained",
+    "check_well_posedness",
     "complete_cover",
     "completion",
     "deformable",
@@ -84,6 +107,7 @@ __all__ = [
     "explain",
     "factorize",
     "hodlr",
+    "is_attainable",
     "kaleidoscope",
     "load",
     "low_rank",

@@ -30,7 +30,7 @@ _DONE, _WARNED, _WRONG, _UNVERIFIED, _INTERRUPTED, _BROKEN_PIPE = 0, 1, 2, 3, 13
 
 _EXIT_CODES = """exit codes:
   0  done
-  1  a result was delivered, but a solver ran out of its budget or its factors grow
+  1  a result was delivered, but a solver ran out of its budget or its factors grow, or nothing was decided
   2  wrong usage or input
   3  verification failed; nothing was written
   130  interrupted; nothing was written
@@ -158,6 +158,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--json", action="store_true", help="print one JSON object")
 
+    check = command(
+        _check, "check", "decide whether every matrix has a best product on these supports", _SUPPORTS
+    )
+    check.add_argument("supports", metavar="SUPPORTS")
+    check.add_argument(
+        "--shape", nargs=2, type=int, metavar=("M", "N"), help="of the matrix, for a name without sizes"
+    )
+    check.add_argument("--max-seconds", type=float, default=5.0, metavar="X", help="default: 5")
+    check.add_argument("--verify", action="store_true", help="check the proof by other means")
+    check.add_argument("--json", action="store_true", help="print one JSON object, with the proof")
+
     factorize = command(
         _factorize, "factorize", "find the factors, and print the receipt", _ARRAY.format("A") + _SUPPORTS
     )
@@ -207,6 +218,21 @@ def _explain(arguments: argparse.Namespace) -> int:
     plan = fsmf.explain(supports)
     print(json.dumps(_plan(plan)) if arguments.json else plan)
     return _DONE
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    supports = read_supports(arguments.supports, tuple(arguments.shape) if arguments.shape else None)
+    verdict = fsmf.check_well_posedness(supports, max_seconds=arguments.max_seconds)
+    verification = verdict.verify() if arguments.verify else None
+    if arguments.json:
+        verified = None if verification is None else bool(verification)
+        print(json.dumps(verdict.to_dict() | {"verified": verified}))
+    else:
+        print(verdict, *([] if verification is None else [verification]), sep="\n")
+    if verification is not None and not verification:
+        print("fsmf: error: verification failed", file=sys.stderr)
+        return _UNVERIFIED
+    return _WARNED if isinstance(verdict, fsmf.Undecided) else _DONE
 
 
 def _factorize(arguments: argparse.Namespace) -> int:

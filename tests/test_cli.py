@@ -16,6 +16,7 @@ from fsmf.certificates import Check
 from fsmf.cli import main
 from fsmf.files import WRITABLE, read_file
 from fsmf.solvers.dispatch import TABLE
+from fsmf.wellposedness.verdicts import verdict_from_dict
 
 # A dense corner, which is easy, beside an LU, which is not: parts go to different rows of the table.
 COLUMN, TRIANGLE = np.ones((3, 1)), np.tri(3)
@@ -209,9 +210,7 @@ class TestSolverOptions:
         monkeypatch.setattr(fsmf, "factorize", look)
         words = "--order 2,1 --permutation bit-reversal --refine 2 --residual-terms 3"
         main(["factorize", "hilbert:8", "butterfly", *words.split()])
-        expected = fsmf.Hierarchical(
-            order=(2, 1), permutation="bit-reversal", refine=2, residual_terms=3
-        )
+        expected = fsmf.Hierarchical(order=(2, 1), permutation="bit-reversal", refine=2, residual_terms=3)
         assert expected in seen
         main(["factorize", "hilbert:8", "butterfly", "--order", "balanced", "--rtol", "0.5"])
         assert fsmf.Hierarchical(order="balanced", rtol=0.5) in seen
@@ -335,6 +334,24 @@ class TestExplain:
         (step,) = report["steps"]
         assert (step["shape"], step["solver"]) == ([4, 4], "ALS")
         assert min(step["seconds"], step["bytes"]) > 0
+
+
+class TestCheck:
+    @pytest.mark.parametrize(
+        ("supports", "said"),
+        [("lu:2", "ill-posed: "), ("monarch:8,blocks=2", "well-posed: "), ("butterfly:8", "well-posed: ")],
+    )
+    def test_prints_a_verdict_that_verifies(self, capsys, supports, said):
+        assert main(["check", supports, "--verify"]) == 0
+        out = capsys.readouterr().out
+        assert out.startswith(said)
+        assert "FAIL" not in out
+
+    def test_json_holds_the_proof(self, capsys):
+        assert main(["check", "lu", "--shape", "3", "3", "--json", "--verify"]) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report.pop("verified") is True
+        assert type(verdict_from_dict(report)) is fsmf.IllPosed
 
 
 class TestMistakes:

@@ -1,0 +1,175 @@
+"""Does every matrix have a best product on these supports? The tests in order, cheap ones first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from fsmf.errors import OptionError
+from fsmf.supports.kronecker import KroneckerPattern
+from fsmf.supports.rank_one import equivalence_classes
+from fsmf.supports.support import Supports, as_supports
+from fsmf.wellposedness.chains import find_chain
+from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
+from fsmf.wellposedness.pattern import Pattern
+from fsmf.wellposedness.proofs import Proof
+from fsmf.wellposedness.rank_tight import find_rank_tight
+from fsmf.wellposedness.search import Prover
+from fsmf.wellposedness.splits import Split, restricted, split
+from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
+from fsmf.wellposedness.verification import as_pair
+
+__all__ = ["check_well_posedness"]
+
+# Kronecker patterns with more places than this are recognized by their sizes alone.
+_LAID_OUT = 1_000_000
+# Kinds times classes: beyond this a pair is split into groups before anything else.
+_BITS = 20_000_000
+_TIME = "The time that was allowed is over"
+# Up to so many components, limits of the highest rank are not looked for.
+_FEW = 4
+_TRIED = (
+    "2×2 corners",
+    "free entries and groups",
+    "compatible pairs",
+    "two classes",
+    "fillings",
+    "saturated kinds",
+    "limits of the highest rank",
+    "small sub-blocks that are known to be ill-posed",
+    "normal forms",
+)
+
+
+def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPosed | IllPosed | Undecided:
+    """Decide whether every matrix has a best product on given supports, and prove it.
+
+    The infimum of ‖A − X1 X2 … XL‖ over factors on the supports is attained for every A if and only if the
+    products form a closed set. Where they do not, some matrix is a limit of products and not one: factors
+    that come near to it grow without bound.
+
+    Parameters
+    ----------
+    supports : Supports or sequence
+        One support per factor, left to right, as `as_supports` takes them.
+    max_seconds : float
+        When to stop searching, in seconds.
+
+    Returns
+    -------
+    WellPosed, IllPosed or Undecided
+        The answer with a proof that its `verify` checks by other means. It has no truth value.
+
+    Raises
+    ------
+    SupportError, ShapeError, InputTypeError
+        As `as_supports`.
+    OptionError
+        If `max_seconds` is not a number above 0.
+
+    Notes
+    -----
+    **Guarantee.** `WellPosed` and `IllPosed` are theorems. Every pair with at most two components is
+    decided; two classes of more components are, if products form a closed set.
+
+    **Cost.** The tests that decide most supports are linear in the nonzeros, or in the places that the
+    components cover; the others see only what these leave.
+
+    References
+    ----------
+    Q.-T. Le, E. Riccietti, R. Gribonval, "Does a sparse ReLU network training problem always admit an
+    optimum?", NeurIPS 2023, arXiv:2306.02666.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> print(fsmf.check_well_posedness(fsmf.lu(2)))
+    ill-posed: some matrices have no best product on these supports. For the 2×2 matrix with entries (0, 1)
+    = 1,
+    (1, 0) = 1 and zeros elsewhere, the error can be driven to 0 by letting the factors grow without bound,
+    and 0 is never reached. `verdict.witness(t)` gives such factors for small t, and `verdict.verify()`
+    checks the proof in exact arithmetic.
+    """
+    supports = as_supports(supports)
+    if not (isinstance(max_seconds, int | float | np.number) and max_seconds > 0):
+        raise OptionError(f"max_seconds must be a number of seconds above 0; found {max_seconds!r}")
+    deadline = monotonic() + float(max_seconds)
+    # A pair says more of itself when it is looked at, but a huge one need not even be laid out.
+    huge = supports.n_parameters > _LAID_OUT and all(
+        isinstance(support, KroneckerPattern) for support in supports
+    )
+    if huge or len(supports) > 2:
+        chain = find_chain(supports)
+        if chain:
+            return WellPosed(supports, chain)
+    if len(supports) > 2:
+        return Undecided(
+            supports,
+            f"There are {len(supports)} factors, and they are no chainable chain of Kronecker patterns",
+            ("chainable chains",),
+        )
+    if len(supports) == 1:
+        return replace(_check_pair(as_pair(supports), deadline), supports=supports)
+    return _check_pair(supports, deadline)
+
+
+def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
+    classes = equivalence_classes(supports)
+    n_kinds = len(classes.layout.first_row) + len(classes.layout.first_column)
+    if n_kinds * len(classes) <= _BITS:
+        return _check_whole(supports, deadline)
+    label, groups = split(supports)
+    proofs: dict[Pattern, Proof] = {}
+    place: dict[Pattern, int] = {}
+    proof_of = {}
+    unanswered = None
+    for group in groups:
+        part = restricted(supports, group)
+        verdict = _check_whole(part, deadline)
+        if isinstance(verdict, IllPosed):
+            components, rows, columns = (part.tolist() for part in group)
+            witness = verdict.proof.padded(rows, columns, components, supports)
+            return IllPosed(supports, witness)
+        if isinstance(verdict, Undecided):
+            unanswered = verdict
+        else:
+            assert isinstance(verdict.proof, Proof)
+            question = verdict.proof.pattern
+            proofs.setdefault(question, verdict.proof)
+            proof_of[int(label[group.components[0]])] = place.setdefault(question, len(place))
+    if unanswered is not None:
+        return replace(unanswered, supports=supports)
+    return WellPosed(supports, Split(tuple(label.tolist()), tuple(proofs.values()), proof_of))
+
+
+def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
+    """Decide a pair without splitting it first."""
+    if monotonic() > deadline:
+        return Undecided(supports, _TIME)
+    pattern = Pattern.of(supports)
+    corner = find_corner(pattern, deadline)
+    if corner:
+        return IllPosed(supports, witness_of(corner, supports))
+    plain = Prover(deadline)
+    proof = plain.prove(pattern)
+    if proof:
+        return WellPosed(supports, proof)
+    # Few components are mostly decided by small minors, whose targets are easier to look at.
+    if pattern.rank > _FEW:
+        tight = find_rank_tight(supports, (monotonic() + deadline) / 2)
+        if tight:
+            return IllPosed(supports, tight)
+    minor = find_minor(pattern, deadline)
+    if minor:
+        return IllPosed(supports, witness_of(minor, supports))
+    prover = Prover(deadline, plain=plain)
+    proof = prover.prove(pattern)
+    if proof:
+        return WellPosed(supports, proof)
+    reason = _TIME if monotonic() > deadline else "No theorem applies, and no known obstruction was found"
+    open_questions = [*prover.open_questions, *plain.open_questions]
+    question = min(open_questions, key=lambda q: (q.n_rows * q.n_columns, q.rank), default=None)
+    return Undecided(supports, reason, _TRIED, question)

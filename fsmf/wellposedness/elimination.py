@@ -1,0 +1,454 @@
+"""Is this matrix a product on these supports? Exact answers for matrices of rationals, each with a proof."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from fsmf.certificates import Check, Verification
+from fsmf.errors import RefusedError
+from fsmf.supports.support import Supports, as_supports
+from fsmf.wellposedness.equations import System, exact_entries
+from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve
+from fsmf.wellposedness.witnesses import Entries, Polynomial, Witness, components, is_within
+
+__all__ = [
+    "Attainable",
+    "Attained",
+    "NotAttained",
+    "Unattainable",
+    "Unsettled",
+    "check_attained",
+    "directions",
+    "find_cofactors",
+    "is_attainable",
+    "limit_curve",
+    "membership",
+]
+
+# How many terms a proof may have, one attempt after another.
+_ATTEMPTS = (1_000, 1_000, 5_000, 5_000, 20_000, 20_000, 50_000)
+
+
+@dataclass(frozen=True)
+class Attainable:
+    """Hold exact factors whose product is the matrix.
+
+    Attributes
+    ----------
+    supports : Supports
+        The pair, as it multiplies.
+    target : tuple of (int, int, Fraction)
+        The nonzeros of the matrix.
+    X, Y : tuple of (int, int, Fraction)
+        The nonzeros of the factors.
+    """
+
+    supports: Supports
+    target: Entries[Fraction]
+    X: Entries[Fraction]
+    Y: Entries[Fraction]
+
+    def verify(self) -> Verification:
+        """Multiply the factors, and compare with the matrix."""
+        left, right = self.supports
+        off = sum(not is_within(left, i, k) for i, k, _ in self.X)
+        off += sum(not is_within(right, k, j) for k, j, _ in self.Y)
+        product = _product(self.X, self.Y)
+        same = product == {(i, j): value for i, j, value in self.target if value}
+        return Verification(
+            (Check("entries off the supports", 0, off, not off), Check("X Y is B", True, same, same))
+        )
+
+    def __str__(self) -> str:
+        return "attainable: exact factors are at hand"
+
+
+@dataclass(frozen=True)
+class Unattainable:
+    """Hold an identity Σ c_ij (XY − B)_ij = 1: no factors on the supports, real or complex, have product B.
+
+    Attributes
+    ----------
+    supports : Supports
+        The pair, as it multiplies.
+    target : tuple of (int, int, Fraction)
+        The nonzeros of the matrix.
+    cofactors : tuple of (int, int, Polynomial)
+        The polynomials c_ij that are not zero.
+    """
+
+    supports: Supports
+    target: Entries[Fraction]
+    cofactors: Entries[Polynomial]
+
+    def verify(self) -> Verification:
+        """Multiply the identity out with sympy."""
+        return Witness(
+            self.supports[0], self.supports[1], self.target, (), (), self.cofactors
+        ).verify_identity()
+
+    def __str__(self) -> str:
+        return "not attainable: an identity Σ c_ij (XY − B)_ij = 1 proves that no product is this matrix"
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Say why the question stayed open.
+
+    Attributes
+    ----------
+    reason : str
+        What was tried, and what ran out.
+    """
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        raise TypeError("the question stayed open, which is neither true nor false; test with isinstance")
+
+    def __str__(self) -> str:
+        return f"undecided: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Attained:
+    """Hold an exact best factorization.
+
+    Attributes
+    ----------
+    factors : Attainable
+        Exact factors of the part of A within reach, which no product is nearer to.
+    """
+
+    factors: Attainable
+
+
+@dataclass(frozen=True)
+class NotAttained:
+    """Hold the proof that no factorization is best: the part of A within reach is a limit, and no product.
+
+    Attributes
+    ----------
+    witness : Witness
+        Its target is the part of A within reach.
+    """
+
+    witness: Witness
+
+
+def is_attainable(
+    B: Any, supports: Any, *, max_seconds: float = 10.0, rng: int | None = None
+) -> Attainable | Unattainable | Unsettled:
+    """Decide whether a matrix is a product of factors on given supports.
+
+    Parameters
+    ----------
+    B : array_like or sparse array
+        Integers, fractions, or floats (taken as the binary fractions that they are), shape ``(m, n)``.
+    supports : sequence
+        Two supports as `as_supports` takes them, shapes ``(m, r)`` and ``(r, n)``.
+    max_seconds : float, optional
+        When to give up, in seconds.
+    rng : int, optional
+        Seed of the order in which unknowns are tried; the default keeps the given one.
+
+    Returns
+    -------
+    Attainable, Unattainable or Unsettled
+        With exact factors; with cofactors c_ij of ``Σ c_ij (XY − B)_ij = 1``; with the reason.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If an entry is not finite, or not a rational number.
+    ShapeError
+        If the shapes differ.
+    RefusedError
+        If there are not two factors.
+
+    Notes
+    -----
+    **Guarantee.** Both answers are proofs, and `verify` checks them by other means. Factors are rational; an
+    identity excludes complex factors too. A matrix that only irrational factors reach stays unsettled.
+
+    **Cost.** Rows and columns of zeros are left out first. Then exponential in the number of components at
+    worst; milliseconds where r ≤ 4 and a few rows and columns are left.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> from fsmf.wellposedness.elimination import is_attainable
+    >>> print(is_attainable([[1, 1], [1, 0]], fsmf.lu(2)))
+    attainable: exact factors are at hand
+    >>> print(is_attainable([[0, 1], [1, 0]], fsmf.lu(2)))
+    not attainable: an identity Σ c_ij (XY − B)_ij = 1 proves that no product is this matrix
+    """
+    supports = _as_pair(supports)
+    return membership(exact_entries(B, supports.shape), supports, max_seconds=max_seconds, rng=rng)
+
+
+def membership(
+    target: Entries[Fraction], supports: Supports, *, max_seconds: float = 10.0, rng: int | None = None
+) -> Attainable | Unattainable | Unsettled:
+    """Decide as `is_attainable` does, from the nonzeros of the matrix.
+
+    Parameters
+    ----------
+    target : tuple of (int, int, Fraction)
+        The nonzeros of B.
+    supports : Supports
+        Two supports.
+    max_seconds, rng
+        As `is_attainable`.
+
+    Returns
+    -------
+    Attainable, Unattainable or Unsettled
+        As `is_attainable`.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> print(membership(((0, 0, Fraction(1)),), fsmf.lu(2)))
+    attainable: exact factors are at hand
+    """
+    deadline = time.monotonic() + max_seconds
+    # Another order of the unknowns may make a much shorter proof.
+    for attempt, max_terms in enumerate(_ATTEMPTS):
+        system = System(supports, target, rng=attempt if attempt and rng is None else rng)
+        try:
+            found = solve(
+                system.equations,
+                n_unknowns=len(system.variables),
+                max_seconds=deadline - time.monotonic(),
+                max_terms=max_terms,
+            )
+            break
+        except GaveUpError as error:
+            reason = str(error)
+            if not attempt and (short := system.by_rank(target)):
+                return Unattainable(supports, target, short)
+            if time.monotonic() > deadline or rng is not None:
+                return Unsettled(f"elimination was tried; {reason}")
+    else:
+        return Unsettled(f"elimination was tried in {len(_ATTEMPTS)} orders of the unknowns; {reason}")
+    if isinstance(found, Contradiction):
+        return Unattainable(supports, target, system.cofactors(found))
+    values = found.values(len(system.variables), {})
+    X, Y = ((e for e in system.entries(values, letter) if e[2]) for letter in "xy")
+    return Attainable(supports, target, tuple(X), tuple(Y))
+
+
+def find_cofactors(
+    target: Entries[Fraction],
+    supports: Supports,
+    *,
+    skipped: frozenset[tuple[int, int]] = frozenset(),
+    max_seconds: float = 10.0,
+    rng: int | None = None,
+) -> Entries[Polynomial] | None:
+    """Look for c_ij with Σ c_ij (XY − B)_ij = 1 that vanish at some entries.
+
+    Parameters
+    ----------
+    target : tuple of (int, int, Fraction)
+        The nonzeros of B.
+    supports : Supports
+        Two supports.
+    skipped : frozenset of (int, int)
+        Where c_ij must be 0.
+    max_seconds, rng
+        As `is_attainable`.
+
+    Returns
+    -------
+    tuple of (int, int, Polynomial), or None
+        The cofactors; None if there are none, or none were found.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> B = exact_entries([[0, 1], [1, 0]], (2, 2))
+    >>> find_cofactors(B, fsmf.lu(2), skipped=frozenset({(0, 0)})) is None
+    True
+    """
+    system = System(supports, target, rng=rng, skipped=skipped)
+    try:
+        found = solve(system.equations, n_unknowns=len(system.variables), max_seconds=max_seconds)
+    except GaveUpError:
+        return None
+    return system.cofactors(found) if isinstance(found, Contradiction) else None
+
+
+def limit_curve(
+    target: Entries[Fraction],
+    direction: Entries[Fraction],
+    supports: Supports,
+    *,
+    max_seconds: float = 10.0,
+    rng: int | None = None,
+) -> tuple[Entries[Any], Entries[Any]] | None:
+    """Look for factors X(t), Y(t) with X(t) Y(t) = B + t D, for all but finitely many t.
+
+    Parameters
+    ----------
+    target, direction : tuple of (int, int, Fraction)
+        The nonzeros of the limit B and of D.
+    supports : Supports
+        Two supports.
+    max_seconds, rng
+        As `is_attainable`.
+
+    Returns
+    -------
+    tuple of entries, or None
+        X and Y as `Witness` keeps them; None if there are none, or none was found.
+
+    Notes
+    -----
+    **Cost.** As `is_attainable`, with t as a parameter.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> from fsmf.wellposedness.elimination import limit_curve
+    >>> one = Fraction(1)
+    >>> X, Y = limit_curve(((0, 1, one), (1, 0, one)), ((0, 0, one),), fsmf.lu(2))
+    >>> len(X), len(Y)
+    (3, 3)
+    """
+    from sympy import QQ, field
+
+    system = System(supports, target, direction, rng=rng)
+    t = len(system.variables)
+    try:
+        found = solve(system.equations, n_unknowns=t + 1, parameters=[t], max_seconds=max_seconds)
+    except GaveUpError:
+        return None
+    if isinstance(found, Contradiction):
+        return None
+    K, time_ = field("t", QQ)
+    values = found.values(t + 1, {t: time_}, lambda value: K(QQ(*value.as_integer_ratio())))
+
+    def coefficients(polynomial: Any) -> tuple[Fraction, ...]:
+        dense = [Fraction(0)] * (1 + max(polynomial.degree(), 0))
+        for (degree,), value in polynomial.terms():
+            dense[degree] = Fraction(int(value.numerator), int(value.denominator))
+        return tuple(dense)
+
+    X, Y = (
+        tuple(
+            (i, k, (coefficients(v.numer), coefficients(v.denom)))
+            for i, k, v in system.entries(values, letter)
+            if v
+        )
+        for letter in "xy"
+    )
+    return X, Y
+
+
+def check_attained(
+    A: Any, supports: Any, *, max_seconds: float = 10.0, rng: int = 0
+) -> Attained | NotAttained | Unsettled:
+    """Decide whether ``‖A − XY‖`` has a minimum over the supports, for this A.
+
+    Parameters
+    ----------
+    A : array_like or sparse array
+        As `is_attainable` takes it, shape ``(m, n)``.
+    supports : sequence
+        Two supports.
+    max_seconds : float, optional
+        When to give up, in seconds.
+    rng : int, optional
+        Seed of the directions from which A is approached.
+
+    Returns
+    -------
+    Attained, NotAttained or Unsettled
+        With exact factors; with a `Witness`; with the reason.
+
+    Raises
+    ------
+    InputError, InputTypeError, ShapeError, RefusedError
+        As `is_attainable`.
+
+    Notes
+    -----
+    **Guarantee.** Entries out of reach add the same to every error, so A may be replaced by its part A'
+    within reach. If A' is a product, that one is best. If it is not, but is the limit of a curve of products,
+    the infimum is reached by none of them. Otherwise A' is at a positive distance, or no curve was found, and
+    the question stays open: whether a best product exists then depends on more than exact algebra tells.
+
+    **Cost.** A call of `is_attainable`, and several of `limit_curve`.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> from fsmf.wellposedness.elimination import check_attained
+    >>> verdict = check_attained([[0, 1], [1, 0]], fsmf.lu(2))
+    >>> type(verdict).__name__, bool(verdict.witness.verify())
+    ('NotAttained', True)
+    """
+    deadline = time.monotonic() + max_seconds
+    supports = _as_pair(supports)
+    left, right = supports
+    entries = exact_entries(A, supports.shape)
+    within = tuple((i, j, value) for i, j, value in entries if components(left, right, i, j))
+    found = membership(within, supports, max_seconds=max_seconds)
+    if isinstance(found, Attainable):
+        return Attained(found)
+    if isinstance(found, Unsettled):
+        return found
+    random_source = random.Random(rng)
+    for direction in directions(supports, within, random_source):
+        if (left_over := deadline - time.monotonic()) <= 0:
+            break
+        curve = limit_curve(within, direction, supports, max_seconds=min(1.0, left_over))
+        if curve:
+            return NotAttained(Witness(left, right, found.target, *curve, found.cofactors))
+    return Unsettled(
+        "the part of A within reach is no product, and no curve of products that tends to it was found: its "
+        "distance from the products may be positive, and a best one may exist"
+    )
+
+
+def directions(
+    supports: Supports, target: Entries[Fraction], source: random.Random
+) -> Iterator[Entries[Fraction]]:
+    """Yield where to come from: one place at a time, then a few, among the rows and columns in use."""
+    left, right = supports
+    rows, columns = sorted({i for i, _, _ in target}), sorted({j for _, j, _ in target})
+    places = [(i, j) for i in rows for j in columns if components(left, right, i, j)]
+    for place in source.sample(places, min(len(places), 60)):
+        yield ((*place, Fraction(1)),)
+    for _ in range(60):
+        chosen = source.sample(places, min(len(places), source.choice((2, 2, 3, 4))))
+        yield tuple((*place, Fraction(source.choice((1, -1, 2, -3)))) for place in chosen)
+
+
+def _product(X: Entries[Fraction], Y: Entries[Fraction]) -> Mapping[tuple[int, int], Fraction]:
+    """The nonzeros of a product."""
+    rows: dict[int, list[tuple[int, Fraction]]] = {}
+    for k, j, value in Y:
+        rows.setdefault(k, []).append((j, value))
+    product: dict[tuple[int, int], Fraction] = {}
+    for i, k, value in X:
+        for j, other in rows.get(k, ()):
+            product[i, j] = product.get((i, j), Fraction(0)) + value * other
+    return {place: value for place, value in product.items() if value}
+
+
+def _as_pair(given: Any) -> Supports:
+    supports = as_supports(given)
+    if len(supports) != 2:
+        raise RefusedError(
+            f"exact membership takes two factors; found {len(supports)}; join neighbours whose product fills "
+            "its support, if there are such"
+        )
+    return supports

@@ -1,0 +1,271 @@
+"""Small sub-blocks without a closed set of products: one of them is enough for the whole.
+
+Zero rows and columns added to a product, or removed, keep it a product: the products of a sub-block are
+those of the whole that vanish elsewhere. So a target of the sub-block that is a limit and no product is one
+of the whole. Components besides those of the small pattern may reach the entries that its identity does not
+use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from functools import cache
+from itertools import combinations_with_replacement, permutations, product
+from time import monotonic
+from typing import NamedTuple
+
+import numpy as np
+
+from fsmf.supports.layout import Index
+from fsmf.supports.rank_one import equivalence_classes
+from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.library import minimal_patterns
+from fsmf.wellposedness.pattern import Pattern, bits, union
+from fsmf.wellposedness.witnesses import Witness
+
+__all__ = ["Minor", "find_corner", "find_minor", "witness_of"]
+
+# With more classes than this, only three that all share entries with each other are looked at together.
+_CLASSES = 64
+
+
+class Minor(NamedTuple):
+    """Name a sub-block: kinds of rows and columns, with repetition, and classes, in a witness's order."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    classes: tuple[int, ...]
+    witness: Witness
+
+
+def find_corner(pattern: Pattern, deadline: float = float("inf")) -> Minor | None:
+    """Return rows i, i' and columns j, j' with the 2 × 2 pattern of LU, or None if there are none.
+
+    A component k covers the four entries, others cover (i', j') and none of the three others. For component k
+    look at the graph, rows against columns, of the entries that only k covers. If a connected
+    component of this graph is not complete, it has a path i' − j − i − j' whose ends are not joined: the
+    corner. If all are complete there is none. Linear in the places of the classes.
+    """
+    counted: dict[int, tuple[int, int]] = {}  # per kind of row the columns reached once, and more often
+
+    def count(i: int) -> tuple[int, int]:
+        if i not in counted:
+            once, twice = 0, 0
+            for p in bits(pattern.rows[i]):
+                columns = pattern.column_sets[p]
+                twice |= columns & once if pattern.ranks[p] == 1 else columns
+                once |= columns
+            counted[i] = once & ~twice, twice
+        return counted[i]
+
+    for k, rank in enumerate(pattern.ranks):
+        if monotonic() > deadline:
+            return None
+        columns, rows = pattern.column_sets[k], list(bits(pattern.row_sets[k]))
+        if rank > 1 or not any(count(i)[1] & columns for i in rows):
+            continue
+        found = _path(rows, [columns & count(i)[0] for i in rows])
+        if found:
+            i, other, j, other_j = found
+            l = next(bits(pattern.rows[other] & pattern.columns[other_j] & ~(1 << k)))
+            return Minor((i, other), (j, other_j), (k, l), _corner())
+    return None
+
+
+@cache
+def _corner() -> Witness:
+    """The witness of 2 × 2 LU: [[0, 1], [1, 0]] needs a pivot.
+
+    With a, b the entries of x and c, d those of y of the component that has all four.
+    """
+    zero, one = Fraction(0), Fraction(1)
+    constant, t, over_t, minus_over_t = (
+        ((one,), (one,)),
+        ((zero, one), (one,)),
+        ((one,), (zero, one)),
+        ((-one,), (zero, one)),
+    )
+    b, c, d = ("x", 1, 0), ("y", 0, 0), ("y", 0, 1)
+    lower = Support([[1, 0], [1, 1]])
+    return Witness(
+        lower,
+        lower.T,
+        ((0, 1, Fraction(1)), (1, 0, Fraction(1))),
+        ((0, 0, t), (1, 0, constant), (1, 1, constant)),
+        ((0, 0, constant), (0, 1, over_t), (1, 1, minus_over_t)),
+        # From a c = 0, a d = 1 and b c = 1 would follow 0 = (a c)(b d) = (a d)(b c) = 1.
+        (
+            (0, 0, ((Fraction(1), (b, d)),)),
+            (0, 1, ((Fraction(-1), (b, c)),)),
+            (1, 0, ((Fraction(-1), ()),)),
+        ),
+    )
+
+
+def _path(rows: Sequence[int], entries: Sequence[int]) -> tuple[int, int, int, int] | None:
+    """Rows i, i' and columns j, j' with entries (i, j), (i', j), (i, j') and without (i', j')."""
+    classes: list[tuple[int, int]] = []  # the entries of rows seen so far: disjoint, if there is no such path
+    for i, here in zip(rows, entries, strict=True):
+        for other, there in classes:
+            shared = here & there
+            if shared and here != there:
+                long, short = ((i, here), (other, there)) if here & ~there else ((other, there), (i, here))
+                return long[0], short[0], next(bits(shared)), next(bits(long[1] & ~short[1]))
+            if shared:
+                break
+        else:
+            if here:
+                classes.append((i, here))
+    return None
+
+
+class _Form(NamedTuple):
+    """A witness with its classes in some order: what the kinds of its rows and columns must be."""
+
+    witness: Witness
+    order: tuple[int, ...]  # which of its components each of the chosen ones is
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    used_rows: tuple[int, ...]  # per column: the rows at which its identity uses the entry
+    need_rows: int  # kinds of rows, as a mask over all kinds
+    need_columns: int
+
+
+@cache
+def _forms(n_classes: int) -> tuple[_Form, ...]:
+    """Every small witness with so many components, both ways round, its components in every order."""
+    forms: dict[tuple[tuple[int, ...], tuple[int, ...]], _Form] = {}
+    for original in minimal_patterns()[1:]:
+        if original.left.shape[1] != n_classes:
+            continue
+        for witness in (original, original.transposed()):
+            left, right = (support.toarray() for support in witness.supports)
+            used = [0] * right.shape[1]
+            for i, j, _ in witness.cofactors:
+                used[j] |= 1 << i
+            for order in permutations(range(n_classes)):
+                rows = tuple(sum(1 << q for q in range(n_classes) if row[order[q]]) for row in left)
+                columns = tuple(
+                    sum(1 << q for q in range(n_classes) if column[order[q]]) for column in right.T
+                )
+                key = (tuple(sorted(rows)), tuple(sorted(columns)))
+                form = _Form(
+                    witness,
+                    order,
+                    rows,
+                    columns,
+                    tuple(used),
+                    sum(1 << kind for kind in set(rows)),
+                    sum(1 << kind for kind in set(columns)),
+                )
+                forms.setdefault(key, form)
+    return tuple(sorted(forms.values(), key=lambda form: len(form.rows) * len(form.columns)))
+
+
+def find_minor(pattern: Pattern, deadline: float = float("inf")) -> Minor | None:
+    """Return a sub-block with one of the known patterns, or None; stops at the deadline.
+
+    Components are chosen first, two or three of them; then rows that look as the small pattern's do to
+    these, then columns, which no other component may reach at entries that the identity uses.
+    """
+    for size in (2, 3):
+        forms = _forms(size)
+        for chosen in _selections(pattern, size):
+            if monotonic() > deadline:
+                return None
+            rows = _seen(pattern.rows, chosen)
+            columns = _seen(pattern.columns, chosen)
+            have_rows = sum(1 << kind for kind in rows)
+            have_columns = sum(1 << kind for kind in columns)
+            for form in forms:
+                if form.need_rows & ~have_rows or form.need_columns & ~have_columns:
+                    continue
+                found = _place(pattern, chosen, form, rows, columns)
+                if found:
+                    return found
+    return None
+
+
+def _selections(pattern: Pattern, size: int) -> Iterator[tuple[int, ...]]:
+    """Components by class, a class at most as often as its rank, that all share an entry with another."""
+    n = len(pattern.ranks)
+    beside = [
+        union(pattern.rows[i] for i in bits(rows)) & union(pattern.columns[j] for j in bits(columns))
+        for rows, columns in zip(pattern.row_sets, pattern.column_sets, strict=True)
+    ]
+    if size == 2:
+        yield from ((p, q + p + 1) for p in range(n) for q in bits(beside[p] >> (p + 1)))
+    elif n <= _CLASSES:
+        for chosen in combinations_with_replacement(range(n), size):
+            mask = union(1 << p for p in chosen)
+            if mask.bit_count() > 1 and all(
+                chosen.count(p) <= pattern.ranks[p] and (chosen.count(p) > 1 or beside[p] & mask & ~(1 << p))
+                for p in chosen
+            ):
+                yield chosen
+    else:
+        yield from (
+            (p, q + p + 1, s + q + p + 2)
+            for p in range(n)
+            for q in bits(beside[p] >> (p + 1))
+            for s in bits((beside[p] & beside[q + p + 1]) >> (q + p + 2))
+        )
+
+
+def _seen(kinds: Sequence[int], chosen: Sequence[int]) -> dict[int, list[int]]:
+    """The kinds by the chosen components that they lie in."""
+    seen: dict[int, list[int]] = {}
+    for i, kind in enumerate(kinds):
+        restricted = sum((kind >> p & 1) << q for q, p in enumerate(chosen))
+        seen.setdefault(restricted, []).append(i)
+    return seen
+
+
+def _place(
+    pattern: Pattern,
+    chosen: tuple[int, ...],
+    form: _Form,
+    rows: dict[int, list[int]],
+    columns: dict[int, list[int]],
+) -> Minor | None:
+    """A place of the form in the pattern with the chosen components, or None."""
+    # Components of a chosen class beyond those chosen are others, too.
+    extra = union(1 << p for p in chosen if pattern.ranks[p] > chosen.count(p))
+    foreign = ~union(1 << p for p in chosen) | extra
+    for picked in product(*(rows[kind] for kind in form.rows)):
+        if any(picked.count(i) > pattern.row_counts[i] for i in picked):
+            continue
+        others = [pattern.rows[i] & foreign for i in picked]
+        taken: list[int] = []
+        for kind, used in zip(form.columns, form.used_rows, strict=True):
+            seen = union(others[i] for i in bits(used))
+            for j in columns[kind]:
+                if not pattern.columns[j] & seen and taken.count(j) < pattern.column_counts[j]:
+                    taken.append(j)
+                    break
+            else:
+                break
+        else:
+            named = sorted(range(len(chosen)), key=form.order.__getitem__)
+            return Minor(picked, tuple(taken), tuple(chosen[q] for q in named), form.witness)
+    return None
+
+
+def witness_of(minor: Minor, supports: Supports) -> Witness:
+    """Return the witness for supports in whose pattern the minor was found."""
+    classes = equivalence_classes(supports)
+    layout = classes.layout
+    live_rows = [t for t in range(len(layout.memberships)) if layout.memberships.sizes[t]]
+    by_column = layout.columns.transposed(layout.n_column_types)
+    live_columns = [t for t in range(len(by_column)) if by_column.sizes[t]]
+
+    def images(kinds: Sequence[int], members: Mapping[int, Index]) -> list[int]:
+        return [int(members[kind][kinds[:at].count(kind)]) for at, kind in enumerate(kinds)]
+
+    rows = {t: np.flatnonzero(layout.row_type == live_rows[t]) for t in set(minor.rows)}
+    columns = {t: np.flatnonzero(layout.column_type == live_columns[t]) for t in set(minor.columns)}
+    members = {p: classes.members[p] for p in set(minor.classes)}
+    return minor.witness.padded(
+        images(minor.rows, rows), images(minor.columns, columns), images(minor.classes, members), supports
+    )

@@ -1,0 +1,161 @@
+"""The search for a proof that products form a closed set: the theorems in order, cheap ones first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from fsmf.wellposedness.criteria import fillings, find_incompatible, saturated_kinds, two_classes
+from fsmf.wellposedness.pattern import Pattern, bits, mask_of
+from fsmf.wellposedness.proofs import Proof
+from fsmf.wellposedness.reductions import find_free_region, group_pattern, without_twins
+
+__all__ = ["Prover", "listed_kinds"]
+
+# Beyond these sizes only the linear part is tried: the rest is for what reductions leave.
+_CLASSES, _KINDS = 64, 128
+# Normal forms grow exponentially with the places; beyond these sizes they are not tried.
+_PLACES, _COMPONENTS = 20, 5
+
+
+@dataclass
+class Prover:
+    """Look for proofs until a moment in time, and remember what was found.
+
+    Attributes
+    ----------
+    deadline : float
+        When to stop, on the clock of `time.monotonic`.
+    plain : Prover or None
+        One that has tried what is polynomial; then small questions that it left are covered by normal forms.
+    """
+
+    deadline: float = float("inf")
+    plain: Prover | None = None
+    out_of_time: bool = False
+    open_questions: dict[Pattern, None] = field(default_factory=dict)
+    _known: dict[Pattern, Proof | None] = field(default_factory=dict)
+
+    def prove(self, pattern: Pattern) -> Proof | None:
+        """Return a proof that the products of the pattern form a closed set, or None if none was found."""
+        if pattern not in self._known:
+            self._known[pattern] = None  # a question is no argument for itself
+            self._known[pattern] = (self.plain and self.plain.prove(pattern)) or self._prove(pattern)
+        return self._known[pattern]
+
+    def _prove(self, pattern: Pattern) -> Proof | None:
+        if self.out_of_time or monotonic() > self.deadline:
+            self.out_of_time = True
+            return None
+        small = max(len(pattern.rows), len(pattern.columns)) <= _KINDS and len(pattern.ranks) <= _CLASSES
+        if small and find_incompatible(pattern) is None:
+            return Proof("compatible", pattern)
+        fewer = without_twins(pattern)
+        if fewer != pattern:
+            found = self.prove(fewer)
+            return found and Proof("twins", pattern, (found,))
+        freed = find_free_region(pattern, self.deadline)
+        if freed is None:
+            self.out_of_time = True
+            return None
+        whole = len(freed.groups) == 1 and not freed.steps
+        parts = [] if whole else [group_pattern(pattern, freed.free, group) for group in freed.groups]
+        if not whole and _size(parts) < _size([pattern]):
+            proofs = []
+            for part in sorted(parts, key=lambda part: len(part.ranks)):
+                found = self.prove(part)
+                if found is None:
+                    break
+                proofs.append(found)
+            else:
+                proofs_of = {proof.pattern: proof for proof in proofs}
+                data = {
+                    "steps": [_listed(piece) for piece in freed.steps],
+                    "groups": [[_listed(piece) for piece in group] for group in freed.groups],
+                }
+                return Proof("free", pattern, tuple(proofs_of[part] for part in parts), data)
+        if not small:
+            if whole and find_incompatible(pattern, self.deadline) is None:
+                return Proof("compatible", pattern)
+            self.open_questions[pattern] = None
+            return None
+        decided = two_classes(pattern)
+        if decided is not None:
+            if decided.violation is None:
+                return Proof(
+                    "two classes", pattern, (), {"rows": list(decided.rows), "columns": list(decided.columns)}
+                )
+            self.open_questions[pattern] = None
+            return None
+        if self.plain:
+            if self._is_covered(pattern):
+                return Proof("normal forms", pattern)
+        elif len(pattern.ranks) > 1:
+            for side in (pattern, pattern.T):
+                found = self._fill(side) or self._saturate(side)
+                if found:
+                    return found if side is pattern else Proof("transposed", pattern, (found,))
+        self.open_questions[pattern] = None
+        return None
+
+    def _is_covered(self, pattern: Pattern) -> bool:
+        if pattern.n_rows * pattern.n_columns > _PLACES or pattern.rank > _COMPONENTS:
+            return False
+        from fsmf.wellposedness.orbits import find_cover
+
+        return find_cover(listed_kinds(pattern), max_seconds=self.deadline - monotonic()) is not None
+
+    def _fill(self, pattern: Pattern) -> Proof | None:
+        for filling in fillings(pattern):
+            data = {
+                "classes": list(bits(filling.classes)),
+                "used": [[j, list(bits(A))] for j, A in filling.used.items()],
+            }
+            if filling.first is None:
+                return Proof("fill", pattern, (), data)
+            found = self.prove(filling.first)
+            if found:
+                return Proof("fill", pattern, (found,), data)
+        return None
+
+    def _saturate(self, pattern: Pattern) -> Proof | None:
+        for kind, fewer, none in saturated_kinds(pattern):
+            first = self.prove(none)
+            second = first and self.prove(fewer)
+            if first and second:
+                return Proof("saturated", pattern, (second, first), {"kind": kind})
+        return None
+
+
+def _size(patterns: list[Pattern]) -> tuple[int, int]:
+    """What must fall for a reduction to be one: the places that the largest question has, and its classes."""
+    return max(
+        ((pattern.n_rows * pattern.n_columns, len(pattern.ranks)) for pattern in patterns), default=(0, 0)
+    )
+
+
+def _listed(piece: tuple[int, int, int]) -> list[list[int]]:
+    """A piece as lists of integers."""
+    return [list(bits(mask)) for mask in piece]
+
+
+def listed_kinds(pattern: Pattern) -> Any:
+    """Return the kinds with repetitions, a component for each unit of rank, as normal forms take them."""
+    from fsmf.wellposedness.enumeration import Kinds
+
+    members = np.repeat(np.arange(len(pattern.ranks)), pattern.ranks).tolist()
+    rows, columns = (
+        tuple(
+            mask_of(k for k, p in enumerate(members) if kind >> p & 1)
+            for kind, count in zip(kinds, counts, strict=True)
+            for _ in range(count)
+        )
+        for kinds, counts in (
+            (pattern.rows, pattern.row_counts),
+            (pattern.columns, pattern.column_counts),
+        )
+    )
+    return Kinds(rows, columns)

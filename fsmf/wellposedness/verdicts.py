@@ -1,0 +1,286 @@
+"""Answers to the question whether every matrix has a best product on given supports, each with its proof."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+from scipy import sparse
+
+from fsmf.certificates import Check, Verification
+from fsmf.errors import FileFormatError
+from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.chains import Chain
+from fsmf.wellposedness.pattern import Pattern
+from fsmf.wellposedness.proofs import Proof
+from fsmf.wellposedness.rank_tight import RankTight
+from fsmf.wellposedness.splits import Split
+from fsmf.wellposedness.verification import verify_proof
+from fsmf.wellposedness.witnesses import Witness
+
+__all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
+
+# Entries of a target that are printed.
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The part that all verdicts share: the supports that were asked about.
+
+    Attributes
+    ----------
+    supports : Supports
+        The supports, left to right.
+    """
+
+    supports: Supports
+
+    answer: ClassVar[str]
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            f"the truth value of a verdict is undefined, since it may be undecided; found {self.answer}; ask "
+            "isinstance(verdict, fsmf.WellPosed), or fsmf.IllPosed"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as lists, numbers and strings, as JSON takes them."""
+        return {
+            "verdict": self.answer,
+            "supports": [
+                {
+                    "n_columns": support.shape[1],
+                    "rows": [support.row(i).tolist() for i in range(support.shape[0])],
+                }
+                for support in self.supports
+            ],
+        }
+
+    def to_json(self) -> str:
+        """Return the verdict as JSON text."""
+        return json.dumps(self.to_dict())
+
+
+@dataclass(frozen=True)
+class WellPosed(Verdict):
+    """Every matrix has a best product on these supports.
+
+    Attributes
+    ----------
+    supports : Supports
+        The supports, left to right.
+    proof : Proof or Chain
+        Why products form a closed set: a tree of theorems, or a chain of Kronecker patterns.
+
+    Notes
+    -----
+    **Guarantee.** For each A of the right shape there are factors on the supports that no others beat. The
+    set of products is closed, and a closed set has a nearest point to any A.
+
+    **Cost.** `verify` takes a few passes over the nonzeros.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> verdict = fsmf.check_well_posedness(fsmf.low_rank(40, 30, rank=3))
+    >>> verdict.is_bounded, bool(verdict.verify())
+    (True, True)
+    """
+
+    proof: Proof | Chain | Split
+
+    answer: ClassVar[str] = "WellPosed"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether, for each A, some best factors have Σ_k ‖x_k‖² ‖y_k‖² ≤ ‖A‖² (columns of X, rows of Y)."""
+        return isinstance(self.proof, Proof) and self.proof.bounded
+
+    def verify(self) -> Verification:
+        """Check every step of the proof from the supports and the theorems alone."""
+        if isinstance(self.proof, Proof):
+            return verify_proof(self.supports, self.proof)
+        return self.proof.verify(self.supports)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as lists, numbers and strings, as JSON takes them."""
+        return {**super().to_dict(), type(self.proof).__name__.lower(): self.proof.to_dict()}
+
+    def __str__(self) -> str:
+        text = f"well-posed: every matrix has a best product on these supports. Reason: {self.proof.reason}."
+        if self.is_bounded:
+            text += " Some best factors are no larger than the matrix: Σ ‖x_k‖² ‖y_k‖² ≤ ‖A‖²."
+        return text
+
+
+@dataclass(frozen=True)
+class IllPosed(Verdict):
+    """Some matrix has no best product on these supports: it is a limit of products, and not a product.
+
+    Attributes
+    ----------
+    supports : Supports
+        The supports, left to right.
+    proof : Witness or RankTight
+        The matrix, products that tend to it, and why it is not one.
+
+    Notes
+    -----
+    **Guarantee.** For ``A = target`` the infimum of the error is 0, and no factors on the supports have
+    error 0, over the reals and over the complex numbers.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> verdict = fsmf.check_well_posedness(fsmf.lu(2))
+    >>> verdict.target.toarray()
+    array([[0., 1.],
+           [1., 0.]])
+    >>> X, Y = verdict.witness(1e-6)
+    >>> bool(abs(X @ Y - verdict.target).max() < 1e-5), bool(verdict.verify())
+    (True, True)
+    """
+
+    proof: Witness | RankTight
+
+    answer: ClassVar[str] = "IllPosed"
+
+    @property
+    def target(self) -> sparse.csr_array:
+        """A matrix without a best product, shape ``(m, n)``."""
+        return self.proof.matrix()
+
+    def witness(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """Return factors whose product tends to the target as t tends to 0; they grow without bound.
+
+        Parameters
+        ----------
+        t : float
+            Not 0; the smaller, the nearer.
+
+        Returns
+        -------
+        tuple of csr_array
+            X of shape ``(m, r)`` and Y of shape ``(r, n)``, on the supports.
+        """
+        return self.proof.numeric(t)
+
+    def verify(self) -> Verification:
+        """Check in exact arithmetic that the target is a limit of products on the supports, and not one."""
+        found = self.proof.verify()
+        same = self.proof.supports == self.supports
+        here = Check("supports of the witness", "those asked about", "the same" if same else "others", same)
+        return Verification((here, *found.checks))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as lists, numbers and strings, as JSON takes them."""
+        return {**super().to_dict(), type(self.proof).__name__.lower(): self.proof.to_dict()}
+
+    def __str__(self) -> str:
+        m, n = self.supports.shape
+        entries = ", ".join(f"({i}, {j}) = {value}" for i, j, value in self.proof.target[:_SHOWN])
+        more = len(self.proof.target) - _SHOWN
+        rest = f", {more} more nonzeros," if more > 0 else ""
+        return (
+            "ill-posed: some matrices have no best product on these supports. For the "
+            f"{m}×{n} matrix with entries {entries}{rest} and zeros elsewhere, the error can be "
+            "driven to 0 by letting the factors grow without bound, and 0 is never reached. "
+            "`verdict.witness(t)` gives such factors for small t, and `verdict.verify()` checks the proof "
+            "in exact arithmetic."
+        )
+
+
+@dataclass(frozen=True)
+class Undecided(Verdict):
+    """Nothing was proved: treat the question as open, never as answered.
+
+    Attributes
+    ----------
+    supports : Supports
+        The supports, left to right.
+    reason : str
+        What ended the search: a budget, or the end of what it knows.
+    tried : tuple of str
+        What was tried.
+    question : Pattern or None
+        A smaller question that would settle it if products form a closed set there, where there is one.
+    """
+
+    reason: str
+    tried: tuple[str, ...] = ()
+    question: Pattern | None = field(default=None)
+
+    answer: ClassVar[str] = "Undecided"
+
+    def verify(self) -> Verification:
+        """Check nothing: there is no claim."""
+        return Verification(())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the verdict as lists, numbers and strings, as JSON takes them."""
+        question = self.question and self.question.to_dict()
+        return {**super().to_dict(), "reason": self.reason, "tried": list(self.tried), "question": question}
+
+    def __str__(self) -> str:
+        text = f"undecided: whether every matrix has a best product on these supports is open. {self.reason}."
+        if self.tried:
+            text += f" Tried: {', '.join(self.tried)}."
+        if self.question:
+            q = self.question
+            text += (
+                f" What remains: {q.n_rows} rows × {q.n_columns} columns with {q.rank} components "
+                f"in {len(q.ranks)} classes."
+            )
+        return text
+
+
+def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecided:
+    """Build a verdict from what its `to_dict` returned.
+
+    Parameters
+    ----------
+    data : mapping
+        As `to_dict` returns it, perhaps after a trip through JSON.
+
+    Returns
+    -------
+    WellPosed, IllPosed or Undecided
+        Not verified yet.
+
+    Raises
+    ------
+    FileFormatError
+        If something is missing or cannot be read.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> from fsmf.wellposedness.verdicts import verdict_from_dict
+    >>> verdict = fsmf.check_well_posedness(fsmf.lu(3))
+    >>> verdict_from_dict(verdict.to_dict()) == verdict
+    True
+    """
+    try:
+        supports = Supports(_support(entry) for entry in data["supports"])
+        if data["verdict"] == "WellPosed":
+            (proof,) = (kind for kind in (Proof, Chain, Split) if kind.__name__.lower() in data)
+            return WellPosed(supports, proof.from_dict(data[proof.__name__.lower()]))
+        if data["verdict"] == "IllPosed":
+            (reason,) = (kind for kind in (Witness, RankTight) if kind.__name__.lower() in data)
+            return IllPosed(supports, reason.from_dict(data[reason.__name__.lower()]))
+        if data["verdict"] != "Undecided":
+            raise ValueError(data["verdict"])
+        question = Pattern.from_dict(data["question"]) if data["question"] else None
+        return Undecided(supports, str(data["reason"]), tuple(data["tried"]), question)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise FileFormatError(f"this is no verdict as to_dict writes it: {error!r}") from error
+
+
+def _support(entry: Mapping[str, Any]) -> Support:
+    rows = [np.asarray(row, dtype=np.intp) for row in entry["rows"]]
+    places = np.repeat(np.arange(len(rows)), [row.size for row in rows]), np.concatenate(rows)
+    return Support.from_coordinates(*places, shape=(len(rows), int(entry["n_columns"])))

@@ -1,0 +1,455 @@
+"""Proofs that a best factorization need not exist, which anybody can check with a computer algebra system.
+
+A witness for the supports (S1, S2) holds a matrix B of rationals, factors X(t) and Y(t) whose entries are
+rational functions of t, and polynomials c_ij in the entries of the factors, such that
+
+* X(t) and Y(t) keep their supports, and X(t) Y(t) → B as t → 0: products come as near to B as one likes;
+* Σ c_ij (XY − B)_ij = 1 for all X, Y on the supports: no product is B, or 0 = 1 would follow.
+
+So the distance of B from the products is 0 and is not attained, over the reals and over the complex numbers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsmf.certificates import Check, Verification
+from fsmf.errors import FileFormatError, InputError, OptionError
+from fsmf.supports.support import Support, Supports
+
+__all__ = ["Entries", "Polynomial", "RationalFunction", "Variable", "Witness", "components", "is_within"]
+
+_T = TypeVar("_T")
+
+# What a matrix holds that is not zero: row, column, value.
+Entries = tuple[tuple[int, int, _T], ...]
+
+# Coefficients of the numerator and of the denominator, the constant one first.
+RationalFunction = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
+# An unknown entry of a factor: ("x", i, k) of the left one, ("y", k, j) of the right one.
+Variable = tuple[str, int, int]
+# A sum of terms: a coefficient, and the variables that it is multiplied by.
+Polynomial = tuple[tuple[Fraction, tuple[Variable, ...]], ...]
+
+_TERM = re.compile(r"([+-]?)(\d+(?:/\d+)?)?((?:\*?[xy]\d+_\d+)*)")
+_VARIABLE = re.compile(r"([xy])(\d+)_(\d+)")
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Prove that a matrix is a limit of products on the supports, and not a product.
+
+    Parameters
+    ----------
+    left : Support
+        Support of the left factor X, shape ``(m, r)``.
+    right : Support
+        Support of the right factor Y as it multiplies, shape ``(r, n)``.
+    target : tuple of (int, int, Fraction)
+        The nonzeros of B, shape ``(m, n)``: row, column, value.
+    X, Y : tuple of (int, int, RationalFunction)
+        The entries of the curve that are not identically zero: row, column, and the coefficients of
+        numerator and denominator, low degree first.
+    cofactors : tuple of (int, int, Polynomial)
+        The cofactors that are not zero: row, column, and the terms.
+
+    Notes
+    -----
+    **Guarantee.** If `verify` passes, ``‖B − XY‖`` has the infimum 0 over the supports, and no minimum.
+
+    *Proof.* The curve shows the infimum. If XY = B, the left side of the identity is 0, and the right is 1.
+
+    **Cost.** Memory for the nonzeros of the supports, of the curve and of the cofactors.
+
+    Examples
+    --------
+    >>> from fsmf.wellposedness.library import minimal_patterns
+    >>> witness = minimal_patterns()[0]
+    >>> witness.matrix().toarray()
+    array([[0., 1.],
+           [1., 0.]])
+    >>> bool(witness.verify())
+    True
+    >>> X, Y = witness.numeric(1e-3)
+    >>> bool(abs(X @ Y - witness.matrix()).max() < 1e-2)
+    True
+    """
+
+    left: Support
+    right: Support
+    target: Entries[Fraction]
+    X: Entries[RationalFunction]
+    Y: Entries[RationalFunction]
+    cofactors: Entries[Polynomial]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the target."""
+        return (self.left.shape[0], self.right.shape[1])
+
+    @property
+    def supports(self) -> Supports:
+        """The two supports, as they multiply."""
+        return Supports((self.left, self.right))
+
+    def matrix(self) -> sparse.csr_array:
+        """Return the target in floating point, a ``csr_array`` of shape `shape`."""
+        return _assembled(((i, j, float(value)) for i, j, value in self.target), self.shape)
+
+    def numeric(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array]:
+        """Return the factors at one point of the curve.
+
+        Parameters
+        ----------
+        t : float
+            Where on the curve; the nearer to 0, the nearer the product is to the target.
+
+        Returns
+        -------
+        tuple of csr_array
+            X of shape ``(m, r)`` and Y of shape ``(r, n)``.
+
+        Raises
+        ------
+        OptionError
+            If t is zero or not finite, or a pole of the curve.
+        """
+        if not (np.isfinite(t) and t):
+            raise OptionError(
+                f"a point of the curve was asked for; found t = {t}; give a small t other than 0"
+            )
+        try:
+            left = ((i, k, _value(function, t)) for i, k, function in self.X)
+            right = ((k, j, _value(function, t)) for k, j, function in self.Y)
+            return _assembled(left, self.left.shape), _assembled(right, self.right.shape)
+        except ZeroDivisionError:
+            raise OptionError(f"t = {t} is a pole of the curve; give a t nearer to 0") from None
+
+    def verify(self) -> Verification:
+        """Check the supports, the limit and the identity in exact arithmetic, with sympy alone.
+
+        Returns
+        -------
+        Verification
+            True when the witness proves what it says.
+
+        Notes
+        -----
+        **Cost.** Multiplies the curve and the cofactors out: milliseconds to a second.
+        """
+        off = self._misplaced()
+        limit = not off and self._limit_is_target()
+        return Verification(
+            (
+                Check("entries off the supports", 0, off, not off),
+                Check("X(t) Y(t) at t = 0 is the target", True, limit, limit),
+                *self.verify_identity().checks,
+            )
+        )
+
+    def verify_identity(self) -> Verification:
+        """Check the identity alone, which says that the target is no product, with sympy.
+
+        Returns
+        -------
+        Verification
+            True when no factors on the supports, real or complex, have the target as their product.
+        """
+        misused = self._misused()
+        identity = "not looked for" if misused else self._identity()
+        return Verification(
+            (
+                Check("unknowns off the supports", 0, misused, not misused),
+                Check("Σ c_ij (XY − B)_ij", "1", identity, identity == "1"),
+            )
+        )
+
+    def padded(
+        self, rows: Sequence[int], columns: Sequence[int], classes: Sequence[int], supports: Supports
+    ) -> Witness:
+        """Carry the witness over to larger supports; what they have besides stays zero.
+
+        Parameters
+        ----------
+        rows, columns, classes : sequence of int
+            Which row, column and component of the larger supports each one of the witness becomes.
+        supports : Supports
+            The larger pair, as it multiplies.
+
+        Returns
+        -------
+        Witness
+            For `supports`.
+
+        Raises
+        ------
+        InputError
+            If the curve leaves the larger supports, or another component reaches an entry that the
+            cofactors use.
+
+        Notes
+        -----
+        **Guarantee.** The result verifies if the witness does. *Proof.* Zeros change neither the limit nor
+        its being reached on the curve; and an entry of XY that the cofactors use is the same polynomial as
+        before, since it is a sum over the same components. Sub-blocks (all components are kept) satisfy
+        the condition, and so do components whose places the cofactors do not use.
+        """
+        left, right = supports
+        to_row, to_column, to_class = ([int(i) for i in places] for places in (rows, columns, classes))
+        if tuple(map(len, (rows, columns, classes))) != (*self.shape, self.left.shape[1]) or any(
+            len(set(image)) < len(image) for image in (to_row, to_column, to_class)
+        ):
+            raise InputError(
+                f"a witness of shape {self.shape} with {self.left.shape[1]} components was to be padded; "
+                f"found images of {len(set(to_row))} rows, {len(set(to_column))} columns and "
+                f"{len(set(to_class))} components; name each one's image, all different"
+            )
+
+        def moved(variable: Variable) -> Variable:
+            letter, i, j = variable
+            return (letter, to_row[i], to_class[j]) if letter == "x" else (letter, to_class[i], to_column[j])
+
+        result = Witness(
+            left,
+            right,
+            tuple((to_row[i], to_column[j], value) for i, j, value in self.target),
+            tuple((to_row[i], to_class[k], function) for i, k, function in self.X),
+            tuple((to_class[k], to_column[j], function) for k, j, function in self.Y),
+            tuple((to_row[i], to_column[j], _renamed(c, moved)) for i, j, c in self.cofactors),
+        )
+        for i, j, _ in self.cofactors:
+            here = [to_class[k] for k in components(self.left, self.right, i, j)]
+            if result._misplaced() or sorted(here) != components(left, right, to_row[i], to_column[j]):
+                raise InputError(
+                    f"a witness was to be padded; the larger supports differ from it at row {to_row[i]}, "
+                    f"column {to_column[j]}; pad from a sub-block with all the components that reach it"
+                )
+        return result
+
+    def transposed(self) -> Witness:
+        """Return the witness of the transposed problem."""
+
+        def moved(variable: Variable) -> Variable:
+            letter, i, j = variable
+            return ("y" if letter == "x" else "x", j, i)
+
+        return Witness(
+            self.right.T,
+            self.left.T,
+            tuple((j, i, value) for i, j, value in self.target),
+            tuple((j, k, function) for k, j, function in self.Y),
+            tuple((k, i, function) for i, k, function in self.X),
+            tuple((j, i, _renamed(c, moved)) for i, j, c in self.cofactors),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the witness as lists, numbers and strings, as JSON takes them."""
+        return {
+            "left": _support_to_dict(self.left),
+            "right": _support_to_dict(self.right),
+            "target": [[i, j, str(value)] for i, j, value in self.target],
+            **{
+                name: [[i, j, *(" ".join(map(str, part)) for part in function)] for i, j, function in entries]
+                for name, entries in (("X", self.X), ("Y", self.Y))
+            },
+            "cofactors": [[i, j, _polynomial_to_text(c)] for i, j, c in self.cofactors],
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Build the witness from what `to_dict` returned.
+
+        Parameters
+        ----------
+        data : mapping
+            As `to_dict` returns it, perhaps after a trip through JSON.
+
+        Returns
+        -------
+        Witness
+            Not verified yet.
+
+        Raises
+        ------
+        FileFormatError
+            If something is missing or cannot be read.
+        """
+        try:
+            X, Y = (
+                tuple(
+                    (int(i), int(j), (_numbers(above), _numbers(below))) for i, j, above, below in data[name]
+                )
+                for name in ("X", "Y")
+            )
+            return cls(
+                _support_from_dict(data["left"]),
+                _support_from_dict(data["right"]),
+                tuple((int(i), int(j), Fraction(value)) for i, j, value in data["target"]),
+                X,
+                Y,
+                tuple((int(i), int(j), _polynomial_from_text(c)) for i, j, c in data["cofactors"]),
+            )
+        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
+            raise FileFormatError(f"this is no witness as to_dict writes it: {error!r}") from error
+
+    def _misplaced(self) -> int:
+        """How many entries of B and of the curve are repeated, or off what they may be in."""
+        target = [(i, j) for i, j, _ in self.target]
+        wrong = sum(i not in range(self.shape[0]) or j not in range(self.shape[1]) for i, j in target)
+        wrong += len(target) - len(set(target))
+        for support, entries in ((self.left, self.X), (self.right, self.Y)):
+            wrong += len(entries) - len({(i, j) for i, j, _ in entries})
+            wrong += sum(not (is_within(support, i, j) and any(below)) for i, j, (_, below) in entries)
+        return wrong
+
+    def _misused(self) -> int:
+        """How many cofactors are repeated or out of range, or unknowns in them off the supports."""
+        places = [(i, j) for i, j, _ in self.cofactors]
+        wrong = sum(i not in range(self.shape[0]) or j not in range(self.shape[1]) for i, j in places)
+        return (
+            wrong
+            + (len(places) - len(set(places)))
+            + sum(
+                not is_within(self.left if letter == "x" else self.right, i, j)
+                for _, _, cofactor in self.cofactors
+                for _, variables in cofactor
+                for letter, i, j in variables
+            )
+        )
+
+    def _limit_is_target(self) -> bool:
+        from sympy import QQ, field
+
+        _, t = field("t", QQ)
+
+        def function(parts: RationalFunction) -> Any:
+            above, below = (
+                sum((QQ(*c.as_integer_ratio()) * t**d for d, c in enumerate(p)), 0 * t) for p in parts
+            )
+            return above / below
+
+        right: dict[int, list[tuple[int, Any]]] = {}
+        for k, j, parts in self.Y:
+            right.setdefault(k, []).append((j, function(parts)))
+        product: dict[tuple[int, int], Any] = {}
+        for i, k, parts in self.X:
+            value = function(parts)
+            for j, other in right.get(k, ()):
+                product[i, j] = product.get((i, j), 0 * t) + value * other
+        limit = {}
+        for place, value in product.items():
+            above, below = (part.as_expr().subs(str(t), 0) for part in (value.numer, value.denom))
+            if not below:  # a fraction in lowest terms: a pole
+                return False
+            limit[place] = above / below
+        target = {(i, j): value for i, j, value in self.target if value}
+        found = {place: Fraction(int(v.p), int(v.q)) for place, v in limit.items() if v}
+        return found == target
+
+    def _identity(self) -> str:
+        """What the sum of the identity is, as a polynomial."""
+        from sympy import QQ, ring
+
+        entries = {(i, j): components(self.left, self.right, i, j) for i, j, _ in self.cofactors}
+        names = {f"x{i}_{k}" for (i, _), ks in entries.items() for k in ks}
+        names |= {f"y{k}_{j}" for (_, j), ks in entries.items() for k in ks}
+        names |= {_name(v) for _, _, c in self.cofactors for _, variables in c for v in variables}
+        R, *generators = ring(sorted(names) or ["x"], QQ)
+        unknown = dict(zip(sorted(names), generators, strict=False))
+        values = {(i, j): value for i, j, value in self.target}
+
+        def number(value: Fraction) -> Any:
+            return R(QQ(*value.as_integer_ratio()))
+
+        total = R(0)
+        for i, j, polynomial in self.cofactors:
+            residual = sum((unknown[f"x{i}_{k}"] * unknown[f"y{k}_{j}"] for k in entries[i, j]), R(0))
+            residual -= number(values.get((i, j), Fraction(0)))
+            cofactor = R(0)
+            for coefficient, variables in polynomial:
+                term = number(coefficient)
+                for variable in variables:
+                    term *= unknown[_name(variable)]
+                cofactor += term
+            total += cofactor * residual
+        return str(total) if len(total) < 10 else f"a polynomial of {len(total)} terms"
+
+
+def _name(variable: Variable) -> str:
+    letter, i, j = variable
+    return f"{letter}{i}_{j}"
+
+
+def is_within(support: Support, i: int, j: int) -> bool:
+    """Return whether a place is in range and on the support."""
+    if i not in range(support.shape[0]):
+        return False
+    row = support.row(i)
+    return bool((at := np.searchsorted(row, j)) < row.size and row[at] == j)
+
+
+def components(left: Support, right: Support, i: int, j: int) -> list[int]:
+    """Return the components that reach an entry of the product, ascending."""
+    return [int(k) for k in left.row(i) if is_within(right, int(k), j)]
+
+
+def _renamed(polynomial: Polynomial, moved: Any) -> Polynomial:
+    return tuple((c, tuple(sorted(map(moved, variables)))) for c, variables in polynomial)
+
+
+def _value(function: RationalFunction, t: float) -> float:
+    above, below = (sum(float(c) * t**d for d, c in enumerate(part)) for part in function)
+    return above / below
+
+
+def _assembled(entries: Iterable[tuple[int, int, float]], shape: tuple[int, int]) -> sparse.csr_array:
+    found = list(entries)
+    values: NDArray[Any] = np.array([value for _, _, value in found], dtype=float)
+    places = np.array([(i, j) for i, j, _ in found], dtype=np.intp).reshape(-1, 2).T
+    return sparse.csr_array((values, (places[0], places[1])), shape=shape)
+
+
+def _support_to_dict(support: Support) -> dict[str, Any]:
+    rows = np.split(support.indices, support.indptr[1:-1])
+    return {"n_columns": support.shape[1], "rows": [row.tolist() for row in rows]}
+
+
+def _support_from_dict(data: Mapping[str, Any]) -> Support:
+    rows = [np.asarray(row, dtype=np.intp) for row in data["rows"]]
+    lengths = [row.size for row in rows]
+    places = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
+    return Support.from_coordinates(*places, shape=(len(rows), int(data["n_columns"])))
+
+
+def _numbers(text: str) -> tuple[Fraction, ...]:
+    return tuple(map(Fraction, text.split()))
+
+
+def _polynomial_to_text(polynomial: Polynomial) -> str:
+    """Terms as they are written down, such as ``x0_0*y0_1-3/2*x1_0``."""
+    terms = []
+    for coefficient, variables in polynomial:
+        size = [] if variables and abs(coefficient) == 1 else [str(abs(coefficient))]
+        terms.append(("-" if coefficient < 0 else "+") + "*".join([*size, *map(_name, variables)]))
+    return "".join(terms).removeprefix("+")
+
+
+def _polynomial_from_text(text: str) -> Polynomial:
+    terms, at = [], 0
+    while at < len(text):
+        found = _TERM.match(text, at)
+        if not found or found.end() == at or not (found[2] or found[3]) or (at and not found[1]):
+            raise ValueError(f"no polynomial: {text[at : at + 20]!r}")
+        coefficient = Fraction(found[2] or 1) * (-1 if found[1] == "-" else 1)
+        variables = ((letter, int(i), int(j)) for letter, i, j in _VARIABLE.findall(found[3]))
+        terms.append((coefficient, tuple(sorted(variables))))
+        at = found.end()
+    return tuple(terms)

@@ -1,0 +1,53 @@
+"""Every small pair of supports once, up to the order of rows, columns and components."""
+
+from collections.abc import Iterator
+from itertools import combinations_with_replacement, permutations
+
+import numpy as np
+
+import fsmf
+
+# Numbers of patterns with and without a closed set of products, zero rows and columns allowed.
+COUNTS = {
+    (2, 2, 1): (9, 0),
+    (2, 3, 1): (12, 0),
+    (2, 4, 1): (15, 0),
+    (3, 3, 1): (16, 0),
+    (3, 4, 1): (20, 0),
+    (4, 4, 1): (25, 0),
+    (2, 2, 2): (57, 1),
+    (2, 3, 2): (107, 5),
+    (2, 4, 2): (180, 13),
+    (3, 3, 2): (198, 20),
+    (3, 4, 2): (329, 48),
+    (4, 4, 2): (541, 112),
+    (2, 2, 3): (283, 8),
+}
+
+
+def orbits(m: int, n: int, r: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The classes of each row and of each column, as masks."""
+    tables = [
+        [sum((kind >> order[k] & 1) << k for k in range(r)) for kind in range(2**r)]
+        for order in permutations(range(r))
+    ]
+    kinds = range(2**r)
+    for rows in combinations_with_replacement(kinds, m):
+        for columns in combinations_with_replacement(kinds, n):
+            images = (
+                (tuple(sorted(t[kind] for kind in rows)), tuple(sorted(t[kind] for kind in columns)))
+                for t in tables
+            )
+            if min(images) == (rows, columns):
+                yield rows, columns
+
+
+def supports_of(rows: tuple[int, ...], columns: tuple[int, ...], r: int) -> fsmf.Supports:
+    left, right = ([[kind >> k & 1 for k in range(r)] for kind in side] for side in (rows, columns))
+    return fsmf.pair(left, right)
+
+
+def random_pair(rng: np.random.Generator, max_side: int = 5, max_components: int = 4) -> fsmf.Supports:
+    m, n, r = rng.integers(1, (max_side + 1, max_side + 1, max_components + 1))
+    density = rng.choice([0.3, 0.5, 0.7])
+    return fsmf.pair(rng.random((m, r)) < density, rng.random((n, r)) < density)

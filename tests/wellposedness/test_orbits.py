@@ -1,0 +1,84 @@
+"""Normal forms: a cover is a proof, so no pattern that is known not to be closed may have one."""
+
+import random
+
+import numpy as np
+import pytest
+
+import fsmf
+from fsmf.wellposedness.elimination import Attainable, is_attainable
+from fsmf.wellposedness.enumeration import Kinds, canonical, kinds_of, supports_of
+from fsmf.wellposedness.library import minimal_patterns
+from fsmf.wellposedness.orbits import find_cover
+
+# Closed patterns of three components that no other theorem of fsmf decides.
+HARD = [
+    "0|12|012 x 01|12|012",
+    "01|02|12 x 01|012|012",
+    "01|02|012 x 01|02|012",
+    "01|02|012 x 12|012|012",
+    "0|012|012 x 01|12|12|012",
+    "012|012|012 x 01|02|12|012",
+]
+NOT_CLOSED = random.Random(3).sample(minimal_patterns(), 20)
+
+
+def parsed(name):
+    return Kinds(
+        *(tuple(sum(1 << int(k) for k in kind) for kind in side.split("|")) for side in name.split(" x "))
+    )
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_patterns_are_covered(name):
+    assert find_cover(parsed(name), max_seconds=600).attained > 10
+
+
+def test_transposition_changes_nothing():
+    assert find_cover(Kinds(*parsed(HARD[0])[::-1]), max_seconds=600) is not None
+
+
+@pytest.mark.parametrize("witness", [pytest.param(w, id=str(kinds_of(w.supports))) for w in NOT_CLOSED])
+def test_what_is_not_closed_has_no_cover(witness):
+    assert find_cover(kinds_of(witness.supports), max_seconds=5) is None
+
+
+@pytest.mark.parametrize("r", [1, 2])
+def test_low_rank(r):
+    everything = (1 << r) - 1
+    for m, n in ((2, 2), (3, 3)):
+        assert find_cover(Kinds((everything,) * m, (everything,) * n)) is not None
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_limits_of_random_pole_curves_are_products(name):
+    """Two components tend to infinity and cancel; what remains has to be a product, exactly."""
+    source = random.Random(name)
+    supports = supports_of(canonical(parsed(name)))
+    left, right = (support.toarray().astype(int) for support in supports)
+    r = left.shape[1]
+    rng = np.random.default_rng(source.randint(0, 9999))
+    for _ in range(8):
+        k, l = rng.choice(r, 2, replace=False)
+        u = rng.integers(-1, 2, len(left)) * left[:, k] * left[:, l]
+        v = rng.integers(-1, 2, right.shape[1]) * right[k] * right[l]
+        z, z2 = (rng.integers(-1, 3, len(left)) * left[:, c] for c in (k, l))
+        w, w2 = (rng.integers(-1, 3, right.shape[1]) * right[c] for c in (k, l))
+        # (u + t z)(v + t w)/t + (−u + t z2)(v − t w2)/t at t = 0, and the other components
+        B = np.outer(u, w + w2) + np.outer(z + z2, v)
+        for c in set(range(r)) - {k, l}:
+            B += np.outer(
+                rng.integers(-1, 2, len(left)) * left[:, c], rng.integers(-1, 2, right.shape[1]) * right[c]
+            )
+        found = is_attainable(B, supports)
+        assert isinstance(found, Attainable)
+        assert found.verify()
+
+
+def test_a_tiny_budget_says_nothing():
+    assert find_cover(parsed(HARD[0]), max_seconds=0) is None
+
+
+def test_the_names_are_those_of_the_supports():
+    assert str(kinds_of(fsmf.lu(2))) == "0|01 x 0|01"
+    assert supports_of(kinds_of(fsmf.lu(3))) == fsmf.as_supports(fsmf.lu(3))
