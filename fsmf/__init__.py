@@ -1,5 +1,8 @@
 """Fixed-support matrix factorization: best products of factors with given supports, each with its worth."""
 
+import importlib as _importlib
+import typing as _typing
+
 from fsmf import errors, transforms
 from fsmf.approximate import approximate
 from fsmf.brackets import Bracket, bracket
@@ -34,20 +37,37 @@ from fsmf.supports.rank_one import (
 )
 from fsmf.supports.support import Support, Supports, as_support, as_supports, pair
 from fsmf.tractability import Identifiability, Landscape, Structure, analyze
-from fsmf.wellposedness.check import check_well_posedness
-from fsmf.wellposedness.elimination import (
-    Attainable,
-    Attained,
-    NotAttained,
-    Unattainable,
-    Unsettled,
-    check_attained,
-    is_attainable,
-)
-from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
-from fsmf.wellposedness.witnesses import Witness
+
+if _typing.TYPE_CHECKING:
+    from fsmf.wellposedness.check import check_well_posedness
+    from fsmf.wellposedness.elimination import (
+        Attainable,
+        Attained,
+        NotAttained,
+        Unattainable,
+        Unsettled,
+        check_attained,
+        is_attainable,
+    )
+    from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
+    from fsmf.wellposedness.witnesses import Witness
 
 __version__ = "0.1.0"
+
+# Loaded when first asked for: a third of what else `import fsmf` would take.
+_LATER = {
+    name: f"fsmf.wellposedness.{room}"
+    for room, names in {
+        "check": ("check_well_posedness",),
+        "elimination": (
+            *("Attainable", "Attained", "NotAttained", "Unattainable", "Unsettled"),
+            *("check_attained", "is_attainable"),
+        ),
+        "verdicts": ("IllPosed", "Undecided", "WellPosed"),
+        "witnesses": ("Witness",),
+    }.items()
+    for name in names
+}
 
 __all__ = [
     "ALS",
@@ -118,3 +138,13 @@ __all__ = [
     "random_supports",
     "transforms",
 ]
+
+
+def __getattr__(name: str) -> _typing.Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'fsmf' has no attribute {name!r}")
+    return getattr(_importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

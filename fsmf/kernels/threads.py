@@ -28,7 +28,8 @@ def n_threads() -> int:
         if asked.isdigit() and int(asked):
             counts.append(int(asked))
     if "threadpoolctl" in sys.modules:
-        counts += [library.num_threads for library in _limited().lib_controllers]
+        # Some libraries do not know, and say 0.
+        counts += [count for count in (one.num_threads for one in _limited().lib_controllers) if count]
     return min(counts)
 
 
