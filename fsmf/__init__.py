@@ -3,7 +3,7 @@
 import importlib as _importlib
 import typing as _typing
 
-from fsmf import errors, transforms
+from fsmf import errors
 from fsmf.approximate import approximate
 from fsmf.brackets import Bracket, bracket
 from fsmf.certificates import ByConstruction, GlobalOptimum, StationaryPoint, Verification
@@ -39,6 +39,7 @@ from fsmf.supports.support import Support, Supports, as_support, as_supports, pa
 from fsmf.tractability import Identifiability, Landscape, Structure, analyze
 
 if _typing.TYPE_CHECKING:
+    from fsmf import transforms
     from fsmf.wellposedness.check import check_well_posedness
     from fsmf.wellposedness.elimination import (
         Attainable,
@@ -141,10 +142,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> _typing.Any:
+    if name == "transforms":
+        return _importlib.import_module("fsmf.transforms")
     if name not in _LATER:
         raise AttributeError(f"module 'fsmf' has no attribute {name!r}")
     return getattr(_importlib.import_module(_LATER[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, "transforms"})
