@@ -21,7 +21,7 @@ from fsmf.supports.layout import Index
 from fsmf.supports.recognition import arrange
 from fsmf.supports.support import Support, Supports
 
-__all__ = ["Product", "joined"]
+__all__ = ["Product", "composed", "joined"]
 
 
 class Product(Solvable, LinearOperator):
@@ -133,11 +133,11 @@ class Product(Solvable, LinearOperator):
                 for value, order in zip(values, arrangement.orders, strict=True)
             )
             return (
-                _chain(
+                _Chain(
                     chain.patterns,
                     values,
-                    _composed(rows, arrangement.rows),
-                    _composed(columns, arrangement.columns),
+                    composed(rows, arrangement.rows),
+                    composed(columns, arrangement.columns),
                 ),
             )
         stages: list[Callable[[Any], Any]] = []
@@ -145,7 +145,7 @@ class Product(Solvable, LinearOperator):
         for dense, run in groupby(pairs, key=lambda pair: isinstance(pair[0], KroneckerPattern)):
             own = list(run)
             if dense:
-                stages.append(_chain([pattern for pattern, _, _ in own], [value for _, value, _ in own]))
+                stages.append(_Chain([pattern for pattern, _, _ in own], [value for _, value, _ in own]))
             else:
                 stages += [factor.__matmul__ for _, _, factor in own]
         if rows is not None:
@@ -376,16 +376,14 @@ class Product(Solvable, LinearOperator):
 class _Chain:
     """Apply a run of Kronecker factors; planned on first use."""
 
-    def __init__(self, patterns: Any, values: Any, rows: Index | None, columns: Index | None) -> None:
+    def __init__(
+        self, patterns: Any, values: Any, rows: Index | None = None, columns: Index | None = None
+    ) -> None:
         self._product = ChainProduct([pattern.abcd for pattern in patterns], values)
         self._rows, self._columns = rows, columns
 
     def __call__(self, x: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         return self._product.apply(x, out=out, rows=self._rows, columns=self._columns)
-
-
-def _chain(patterns: Any, values: Any, rows: Index | None = None, columns: Index | None = None) -> _Chain:
-    return _Chain(patterns, values, rows, columns)
 
 
 def joined(supports: Sequence[Support], name: str | None) -> Supports:
@@ -394,7 +392,8 @@ def joined(supports: Sequence[Support], name: str | None) -> Supports:
     return Architecture(supports, name) if kronecker else Supports(supports, name)
 
 
-def _composed(outer: Index | None, inner: Index | None) -> Index | None:
+def composed(outer: Index | None, inner: Index | None) -> Index | None:
+    """The order that takes one order and then another; None is that of things as they are."""
     if outer is None or inner is None:
         return inner if outer is None else outer
     composed: Index = outer[inner]

@@ -20,7 +20,7 @@ from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import split_left
 from fsmf.kernels.matrix import comfortable_exponent
-from fsmf.product import Product
+from fsmf.product import Product, composed
 from fsmf.solvers.base import Cost, WholeSolution
 from fsmf.solvers.problem_chain import Train, on_pattern
 from fsmf.solvers.problem_permutation import permutations
@@ -357,13 +357,6 @@ def _permuted(A: NDArray[Any], rows: Index | None, columns: Index | None) -> NDA
     return A if columns is None else A[:, columns]
 
 
-def _composed(outer: Index | None, inner: Index | None) -> Index | None:
-    if outer is None or inner is None:
-        return inner if outer is None else outer
-    composed: Index = outer[inner]
-    return composed
-
-
 def _given_back(solution: WholeSolution, structure: Structure, arrangement: Arrangement) -> WholeSolution:
     """The solution for the supports as they were given, of which the chain may be a permutation."""
     untouched = solution.rows is None and solution.columns is None
@@ -375,6 +368,6 @@ def _given_back(solution: WholeSolution, structure: Structure, arrangement: Arra
         return replace(solution, supports=structure.supports, values=values)
     return replace(
         solution,
-        rows=_composed(arrangement.rows, solution.rows),
-        columns=_composed(arrangement.columns, solution.columns),
+        rows=composed(arrangement.rows, solution.rows),
+        columns=composed(arrangement.columns, solution.columns),
     )

@@ -1,6 +1,5 @@
 """Chains of Kronecker-sparse factors: against dense matrices built entry by entry, on either path."""
 
-import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
@@ -199,19 +198,6 @@ def test_many_threads_at_once(k, path):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(product.apply, x))
     np.testing.assert_allclose(found, expected, atol=1e-12)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork") or sys.version_info >= (3, 12), reason="forks, which may warn")
-def test_a_forked_child_multiplies(monkeypatch):
-    monkeypatch.setattr(plain, "_SHARED_NS", 0)
-    monkeypatch.setattr(plain, "_LARGEST_DENSE", 0)
-    chain = CHAINS["dyadic"]
-    product, x = ChainProduct(chain, values_of(chain, np.float64)), np.ones((32, 64))
-    expected = product.apply(x)
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if np.array_equal(product.apply(x), expected) else 1)
-    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_hadamard_and_fourier():
