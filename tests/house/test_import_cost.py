@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 HEAVY = {"cupy", "torch", "sympy", "networkx", "numba", "matplotlib"}
-SECONDS = 0.15  # of processor time, beyond what scipy.sparse.linalg takes: no neighbour can lengthen it much
+SECONDS = 0.05  # of processor time, beyond what scipy.sparse.linalg takes: no neighbour can lengthen it much
 
-LOADED = "import sys, fsmf; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+LOADED = "import sys; from fsmf import *; print(*sorted({name.split('.')[0] for name in sys.modules}))"
 TIMED = """
 import scipy.sparse.linalg
 from time import process_time

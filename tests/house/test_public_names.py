@@ -1,5 +1,6 @@
 """`__all__` is exactly what is public, in the package and in each of its modules."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
@@ -31,6 +32,19 @@ def test_the_package_shows_what_it_names_and_nothing_else():
     assert {name for name in seen - named if not is_room(name)} == set()
     assert named <= set(dir(fsmf))
     assert all(hasattr(fsmf, name) for name in named)
+
+
+def test_the_stub_says_the_same():
+    stub = ast.parse((ROOT / "fsmf/__init__.pyi").read_text(encoding="utf-8"))
+    said = {
+        alias.name: node.module
+        for node in ast.walk(stub)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name
+    }
+    packages = dict.fromkeys(fsmf._PACKAGES, "fsmf")
+    assert said == fsmf._HOMES | packages
 
 
 @pytest.mark.parametrize("name", MODULES)

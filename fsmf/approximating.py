@@ -9,7 +9,7 @@ from typing import Any
 
 from fsmf.errors import OptionError
 from fsmf.factorization import Factorization
-from fsmf.factorize import factorize
+from fsmf.factorizing import factorize
 from fsmf.kernels.matrix import as_matrix
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.supports.architectures import butterfly, low_rank, monarch
