@@ -21,6 +21,13 @@ _ROOMS = {
     "solvers.hierarchical": ("Hierarchical",),
     "supports.architectures": ("butterfly", "deformable", "kaleidoscope", "low_rank", "monarch"),
     "supports.blocks": ("DisjointBlocks",),
+    "supports.constraints": (
+        "Constraint",
+        "Free",
+        "Joint",
+        "OnSupport",
+        "RowColumnSparse",
+    ),
     "supports.families": (
         "arrow",
         "banded",
@@ -39,6 +46,7 @@ _ROOMS = {
         "complete_cover",
         "equivalence_classes",
     ),
+    "supports.sparsity": ("BlockSparse", "ColumnSparse", "KSparse", "NM", "RowSparse"),
     "supports.support": ("Support", "Supports", "as_support", "as_supports", "pair"),
     "tractability": ("Identifiability", "Landscape", "Structure", "analyze"),
     "wellposedness.check": ("check_well_posedness",),

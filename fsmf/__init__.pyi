@@ -30,6 +30,11 @@ from fsmf.supports.architectures import kaleidoscope as kaleidoscope
 from fsmf.supports.architectures import low_rank as low_rank
 from fsmf.supports.architectures import monarch as monarch
 from fsmf.supports.blocks import DisjointBlocks as DisjointBlocks
+from fsmf.supports.constraints import Constraint as Constraint
+from fsmf.supports.constraints import Free as Free
+from fsmf.supports.constraints import Joint as Joint
+from fsmf.supports.constraints import OnSupport as OnSupport
+from fsmf.supports.constraints import RowColumnSparse as RowColumnSparse
 from fsmf.supports.families import arrow as arrow
 from fsmf.supports.families import banded as banded
 from fsmf.supports.families import block_diagonal as block_diagonal
@@ -46,6 +51,11 @@ from fsmf.supports.rank_one import EquivalenceClass as EquivalenceClass
 from fsmf.supports.rank_one import EquivalenceClasses as EquivalenceClasses
 from fsmf.supports.rank_one import complete_cover as complete_cover
 from fsmf.supports.rank_one import equivalence_classes as equivalence_classes
+from fsmf.supports.sparsity import NM as NM
+from fsmf.supports.sparsity import BlockSparse as BlockSparse
+from fsmf.supports.sparsity import ColumnSparse as ColumnSparse
+from fsmf.supports.sparsity import KSparse as KSparse
+from fsmf.supports.sparsity import RowSparse as RowSparse
 from fsmf.supports.support import Support as Support
 from fsmf.supports.support import Supports as Supports
 from fsmf.supports.support import as_support as as_support

@@ -1,0 +1,386 @@
+"""How many nonzeros there may be, where the places themselves are not given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
+from fsmf.supports.sizes import as_count, as_counts
+from fsmf.supports.support import as_support
+
+__all__ = ["Constraint", "Free", "Joint", "OnSupport", "RowColumnSparse", "as_constraint", "largest"]
+
+Array = NDArray[Any]
+# From a number of places allowed, and the largest that makes sense, to another.
+Resize = Callable[[int, int], int]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """Say how sparse an array must be, without saying where: the base of all constraints.
+
+    A constraint stands where a support would in `factorize`; the places are then found, too.
+
+    Parameters
+    ----------
+    shape : tuple of int, or int
+        Shape of the arrays; an integer means a vector.
+
+    Notes
+    -----
+    Constraints are immutable, and equal when their kind, shape and numbers are.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> isinstance(fsmf.KSparse((2, 3), 2), fsmf.Constraint)
+    True
+    """
+
+    shape: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", as_counts("shape", self.shape))
+
+    @property
+    def size(self) -> int:
+        """Number of places."""
+        return math.prod(self.shape)
+
+    def places(self, M: Any) -> NDArray[np.bool_]:
+        """Return where the nearest array that meets the constraint is nonzero.
+
+        Parameters
+        ----------
+        M : array_like, shape `shape`
+            Real or complex, finite.
+
+        Returns
+        -------
+        ndarray of bool, shape `shape`
+            Never a place where M is zero.
+        """
+        M = self._checked(M)
+        places: NDArray[np.bool_] = self._kept(M) & (M != 0)
+        return places
+
+    def project(self, M: Any) -> Array:
+        """Return the nearest array that meets the constraint, in the Frobenius norm.
+
+        Parameters
+        ----------
+        M : array_like, shape `shape`
+            Real or complex, finite. Never written.
+
+        Returns
+        -------
+        ndarray, shape `shape`
+            M where it is kept, zero elsewhere. Of equal entries those of lowest index are kept, in
+            row-major order.
+        """
+        M = self._checked(M)
+        projected: Array = np.where(self._kept(M), M, M.dtype.type(0))
+        return projected
+
+    def contains(self, M: Any) -> bool:
+        """Return whether an array meets the constraint; its zeros count as such, not its shape of storage."""
+        M = self._checked(M)
+        return bool((self._kept(M) | (M == 0)).all())
+
+    def loosened(self, share: float) -> Constraint:
+        """Return this kind of constraint with more places: all for a share of 1, no more for 0."""
+        return self._resized(lambda k, most: k + math.ceil(share * (most - k)))
+
+    def relaxed(self, factor: float) -> Constraint:
+        """Return this kind of constraint with so many times the places, but no more than there are."""
+        return self._resized(lambda k, most: min(most, math.ceil(factor * k)))
+
+    def margin(self, x: Array, outside: Array) -> float:
+        """Return how much larger the smallest entry of x is than what could take its place.
+
+        Parameters
+        ----------
+        x : ndarray, shape `shape`
+            An array that meets the constraint.
+        outside : ndarray, shape `shape`
+            What would stand at the other places.
+
+        Returns
+        -------
+        float
+            The least difference of magnitudes between a nonzero of x and an entry of `outside` at a place
+            that competes with it; where x has fewer nonzeros than allowed, minus the largest such entry.
+        """
+        raise NotImplementedError
+
+    def _kept(self, M: Array) -> NDArray[np.bool_]:
+        raise NotImplementedError
+
+    def _resized(self, resize: Resize) -> Constraint:
+        raise NotImplementedError
+
+    def _checked(self, given: Any) -> Array:
+        M: Array = np.asarray(given)
+        if M.shape != self.shape:
+            raise ShapeError(f"an array of shape {self.shape} was asked for; found {M.shape}; reshape it")
+        if not np.isfinite(M).all():
+            raise InputError("the array to project must be finite; found NaN or infinity; clean it first")
+        return M
+
+    def _needs_sides(self) -> None:
+        """Check that the shape is that of a matrix."""
+        if len(self.shape) != 2:
+            raise ShapeError(
+                f"{type(self).__name__} constrains matrices; found shape {self.shape}; give (m, n), or use "
+                "KSparse"
+            )
+
+
+@dataclass(frozen=True)
+class Free(Constraint):
+    """Allow anything: a dense factor.
+
+    Parameters
+    ----------
+    shape : tuple of int, or int
+        Shape of the arrays.
+
+    Notes
+    -----
+    **Guarantee.** The projection changes nothing. **Cost.** O(size).
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.Free((2, 2)).contains([[1, 2], [3, 4]])
+    True
+    """
+
+    def margin(self, x: Array, outside: Array) -> float:
+        """Return minus the largest magnitude outside the nonzeros of x."""
+        return -float(np.where(x != 0, 0.0, np.abs(outside)).max())
+
+    def _kept(self, M: Array) -> NDArray[np.bool_]:
+        return np.ones(self.shape, dtype=bool)
+
+    def _resized(self, resize: Resize) -> Free:
+        return self
+
+
+class OnSupport(Constraint):
+    """Allow the places of a given support, and no others.
+
+    Parameters
+    ----------
+    support : Support or whatever `as_support` takes, or ndarray of bool
+        Where entries may be nonzero; an array of booleans may have any number of sides.
+
+    Raises
+    ------
+    SupportError, InputTypeError
+        If the support is none.
+
+    Notes
+    -----
+    **Guarantee.** The projection is exact. **Cost.** O(size).
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.OnSupport([[1, 0], [1, 1]]).project([[1, 2], [3, 4]])
+    array([[1, 0],
+           [3, 4]])
+    """
+
+    _allowed: NDArray[np.bool_]
+
+    def __init__(self, support: Any) -> None:
+        plain = isinstance(support, np.ndarray) and support.dtype == bool
+        allowed = support.copy() if plain else as_support(support).toarray()
+        allowed.flags.writeable = False
+        super().__init__(allowed.shape)
+        object.__setattr__(self, "_allowed", allowed)
+
+    def margin(self, x: Array, outside: Array) -> float:
+        """Return minus the largest magnitude at the places allowed where x is zero."""
+        return -float(np.where((x != 0) | ~self._allowed, 0.0, np.abs(outside)).max())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OnSupport) and np.array_equal(self._allowed, other._allowed)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, int(self._allowed.sum())))
+
+    def __repr__(self) -> str:
+        return f"OnSupport({self.shape}, {int(self._allowed.sum())} places)"
+
+    def _kept(self, M: Array) -> NDArray[np.bool_]:
+        return self._allowed
+
+    def _resized(self, resize: Resize) -> OnSupport:
+        return self
+
+
+@dataclass(frozen=True)
+class RowColumnSparse(Constraint):
+    """Allow at most so many nonzeros in each row, and so many in each column.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(m, n)``.
+    k : int
+        Nonzeros a row, from 1 to n.
+    columns : int, optional
+        Nonzeros a column, from 1 to m; by default k, too.
+
+    Raises
+    ------
+    OptionError, ShapeError
+        If a number is out of range, or the shape is not that of a matrix.
+
+    Notes
+    -----
+    **Guarantee.** The projection is exact: a b-matching of greatest weight, found by shortest augmenting
+    paths. Rows are served in order; of equally good columns the first is taken.
+
+    **Cost.** O(k m · m n) in the worst case, O(m n) where the largest of each row suit the columns.
+
+    References
+    ----------
+    A. Schrijver, *Combinatorial Optimization*, Springer 2003, chapter 21.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.RowColumnSparse((2, 2), 1).project([[3, 3], [2, 1]])
+    array([[0, 3],
+           [2, 0]])
+    """
+
+    k: int
+    columns: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._needs_sides()
+        if self.columns is None:
+            object.__setattr__(self, "columns", self.k)
+        for name, most in (("k", self.shape[1]), ("columns", self.shape[0])):
+            value = as_count(name, getattr(self, name))
+            if value > most:
+                raise OptionError(
+                    f"{name} must be at most {most} for shape {self.shape}; found {value}; lower it, or use "
+                    "RowSparse or ColumnSparse"
+                )
+            object.__setattr__(self, name, value)
+
+    def margin(self, x: Array, outside: Array) -> float:
+        """Return how much heavier x is than the best choice among its and the outer entries, at most 0."""
+        both = np.where(x != 0, x, outside)
+        return float(np.linalg.norm(x) - np.linalg.norm(np.where(self._kept(both), both, 0)))
+
+    def _kept(self, M: Array) -> NDArray[np.bool_]:
+        assert self.columns is not None
+        weight = np.abs(M).astype(float)
+        for kept, l in (
+            (largest(weight, self.k), self.columns),
+            (largest(weight.T, self.columns).T, None),
+        ):
+            # What is best for rows alone, or for columns alone, and suits the others is best for both.
+            if (kept.sum(axis=0).max() <= l) if l is not None else (kept.sum(axis=1).max() <= self.k):
+                return kept
+        from fsmf.kernels.b_matching_cpu import b_matching
+
+        peak = weight.max()
+        taken: NDArray[np.bool_] = b_matching((weight / peak) ** 2, self.k, self.columns)
+        return taken
+
+    def _resized(self, resize: Resize) -> Constraint:
+        assert self.columns is not None
+        m, n = self.shape
+        return RowColumnSparse(self.shape, resize(self.k, n), resize(self.columns, m))
+
+
+class Joint(Constraint):
+    """Put several constraints side by side on one vector: the entries of each array in row-major order.
+
+    Parameters
+    ----------
+    parts : sequence of Constraint
+        The constraints of the arrays that the vector holds one after another.
+
+    Raises
+    ------
+    InputTypeError
+        If something else is given.
+
+    Notes
+    -----
+    **Guarantee.** The projection is exact if those of the parts are. **Cost.** The sum of theirs.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> fsmf.Joint([fsmf.KSparse((2, 2), 1), fsmf.Free(2)]).project([1, -2, 0, 1, 5, 6])
+    array([ 0, -2,  0,  0,  5,  6])
+    """
+
+    parts: tuple[Constraint, ...]
+
+    def __init__(self, parts: Any) -> None:
+        parts = tuple(parts)
+        if not parts or not all(isinstance(part, Constraint) for part in parts):
+            raise InputTypeError(f"Joint takes one constraint or more; found {parts!r}; give those")
+        super().__init__((sum(part.size for part in parts),))
+        object.__setattr__(self, "parts", parts)
+
+    def split(self, x: Array) -> list[Array]:
+        """Return the arrays that a vector holds, as views."""
+        ends = np.cumsum([part.size for part in self.parts])[:-1]
+        return [piece.reshape(part.shape) for part, piece in zip(self.parts, np.split(x, ends), strict=True)]
+
+    def margin(self, x: Array, outside: Array) -> float:
+        """Return the least margin of a part."""
+        pairs = zip(self.parts, self.split(x), self.split(outside), strict=True)
+        return min(part.margin(own, other) for part, own, other in pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Joint) and self.parts == other.parts
+
+    def __hash__(self) -> int:
+        return hash(self.parts)
+
+    def __repr__(self) -> str:
+        return f"Joint({list(self.parts)!r})"
+
+    def _kept(self, M: Array) -> NDArray[np.bool_]:
+        kept = [part._kept(piece).reshape(-1) for part, piece in zip(self.parts, self.split(M), strict=True)]
+        return np.concatenate(kept)
+
+    def _resized(self, resize: Resize) -> Joint:
+        return Joint(part._resized(resize) for part in self.parts)
+
+
+def as_constraint(given: Any) -> Constraint:
+    """Take a constraint as it is, and a support as the constraint that allows its places."""
+    return given if isinstance(given, Constraint) else OnSupport(given)
+
+
+def largest(weight: Array, k: int) -> NDArray[np.bool_]:
+    """Return the k largest of each row that are not zero; of equal ones the first."""
+    size = weight.shape[1]
+    if k >= size:
+        return weight > 0
+    least = np.partition(weight, size - k, axis=1)[:, size - k, None]
+    kept = weight > least
+    equal = weight == least
+    kept |= equal & (np.cumsum(equal, axis=1) <= k - kept.sum(axis=1, keepdims=True))
+    kept &= weight > 0
+    return kept
