@@ -3,7 +3,15 @@
 import subprocess
 import sys
 
-BENCHMARKS = ["bench_block_svd", "bench_als", "bench_analyze", "bench_chain", "bench_apply", "bench_limits"]
+BENCHMARKS = [
+    "bench_block_svd",
+    "bench_als",
+    "bench_analyze",
+    "bench_chain",
+    "bench_apply",
+    "bench_limits",
+    "bench_wellposed",
+]
 
 if __name__ == "__main__":
     codes = [

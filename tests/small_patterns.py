@@ -1,4 +1,4 @@
-"""Every small pair of supports once, up to the order of rows, columns and components."""
+"""Small pairs of supports: all, up to the order of rows, columns and components, or some of them."""
 
 from collections.abc import Iterator
 from itertools import combinations_with_replacement, permutations
@@ -40,6 +40,15 @@ def orbits(m: int, n: int, r: int) -> Iterator[tuple[tuple[int, ...], tuple[int,
             )
             if min(images) == (rows, columns):
                 yield rows, columns
+
+
+def sampled(rng: np.random.Generator, size: tuple[int, int, int], number: int) -> list[fsmf.Supports]:
+    """Pairs drawn from all of one size, each kind of row and of column as likely as any other."""
+    m, n, r = size
+    return [
+        supports_of(tuple(rng.integers(0, 2**r, m).tolist()), tuple(rng.integers(0, 2**r, n).tolist()), r)
+        for _ in range(number)
+    ]
 
 
 def supports_of(rows: tuple[int, ...], columns: tuple[int, ...], r: int) -> fsmf.Supports:

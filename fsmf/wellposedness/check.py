@@ -27,7 +27,7 @@ __all__ = ["check_well_posedness"]
 # Kronecker patterns with more places than this are recognized by their sizes alone.
 _LAID_OUT = 1_000_000
 # Kinds times classes: beyond this a pair is split into groups before anything else.
-_BITS = 20_000_000
+_BITS = 300_000
 _TIME = "The time that was allowed is over"
 # Up to so many components, limits of the highest rank are not looked for.
 _FEW = 4

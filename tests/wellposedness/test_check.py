@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from small_patterns import COUNTS, orbits, random_pair, supports_of
+from small_patterns import COUNTS, orbits, random_pair, sampled, supports_of
 
 import fsmf
 from fsmf.wellposedness.check import check_well_posedness
@@ -21,31 +21,20 @@ def agree(one, other):
     return type(one) is type(other) or Undecided in (type(one), type(other))
 
 
-@pytest.mark.parametrize(("size", "counts"), COUNTS.items(), ids=str)
+@pytest.mark.parametrize(("size", "counts"), [item for item in COUNTS.items() if sum(item[1]) < 200], ids=str)
 def test_every_small_pattern_is_decided(size, counts):
+    """The larger sizes have their turn in the benchmarks."""
     m, n, r = size
     verdicts = [check_well_posedness(supports_of(*sides, r)) for sides in orbits(m, n, r)]
     found = [sum(isinstance(verdict, kind) for verdict in verdicts) for kind in (*DECIDED, Undecided)]
     assert found == [*counts, 0]
 
 
-def test_verdicts_on_small_patterns_verify():
-    rng = np.random.default_rng()
-    patterns = [(sides, r) for m, n, r in [(4, 4, 2), (2, 4, 3), (3, 3, 3)] for sides in orbits(m, n, r)]
-    for place in rng.choice(len(patterns), 300, replace=False):
-        sides, r = patterns[place]
-        verdict = check_well_posedness(supports_of(*sides, r))
-        if isinstance(verdict, DECIDED):
-            assert verdict.verify(), (sides, verdict)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("size", [(3, 3, 3), (3, 4, 3), (2, 3, 4)], ids=str)
-def test_every_verdict_verifies(size):
-    m, n, r = size
-    for sides in orbits(m, n, r):
-        verdict = check_well_posedness(supports_of(*sides, r))
-        assert isinstance(verdict, Undecided) or verdict.verify(), sides
+@pytest.mark.parametrize("size", [(4, 4, 2), (2, 4, 3), (3, 3, 3), (3, 4, 3), (2, 3, 4)], ids=str)
+def test_verdicts_on_small_patterns_verify(size):
+    for supports in sampled(np.random.default_rng(sum(size)), size, 60):
+        verdict = check_well_posedness(supports, max_seconds=1)
+        assert isinstance(verdict, Undecided) or verdict.verify(), supports
 
 
 NAMED = [
@@ -78,7 +67,7 @@ def test_named_families(supports, expected):
     assert verdict.verify()
 
 
-@pytest.mark.parametrize("n", range(2, 33))
+@pytest.mark.parametrize("n", [*range(2, 9), 17, 32])
 def test_families_of_all_sizes(n):
     assert isinstance(check_well_posedness(fsmf.lu(n)), IllPosed)
     assert isinstance(check_well_posedness(fsmf.banded(n)), IllPosed)
@@ -87,8 +76,8 @@ def test_families_of_all_sizes(n):
 
 
 def test_sub_blocks_transposes_and_orders_do_not_contradict():
-    rng = np.random.default_rng()
-    for _ in range(150):
+    rng = np.random.default_rng(1)
+    for _ in range(60):
         supports = random_pair(rng)
         verdict = quick(supports)
         assert agree(verdict, quick(supports.T))
@@ -104,8 +93,8 @@ def test_sub_blocks_transposes_and_orders_do_not_contradict():
 
 
 def test_more_rows_of_a_kind_than_its_rank_change_nothing():
-    rng = np.random.default_rng()
-    for _ in range(100):
+    rng = np.random.default_rng(2)
+    for _ in range(40):
         supports = random_pair(rng, max_side=4, max_components=3)
         left, right = (support.toarray() for support in supports)
         i = rng.integers(len(left))
@@ -115,7 +104,7 @@ def test_more_rows_of_a_kind_than_its_rank_change_nothing():
 
 
 def test_witnesses_come_near_and_grow():
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(3)
     seen = 0
     while seen < 20:
         verdict = quick(random_pair(rng, 6, 5))
@@ -172,17 +161,17 @@ def scattered(rng, m, r, width):
     return left, fsmf.Support.from_coordinates(components, columns, shape=(r, m))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("supports", "expected"),
     [
-        (lambda: scattered(np.random.default_rng(0), 20_000, 20_000, 50), IllPosed),
-        (lambda: fsmf.block_diagonal(1_000_000, blocks=20_000), WellPosed),
-        (lambda: fsmf.banded(20_000, lower=49, upper=49), IllPosed),
+        (lambda: scattered(np.random.default_rng(0), 5_000, 5_000, 10), IllPosed),
+        (lambda: fsmf.block_diagonal(100_000, blocks=2_000), WellPosed),
+        (lambda: fsmf.banded(2_000, lower=9, upper=9), IllPosed),
     ],
     ids=["scattered", "blocks", "banded"],
 )
-def test_millions_of_nonzeros(supports, expected):
+def test_many_nonzeros(supports, expected):
+    """Millions have their turn in the benchmarks."""
     verdict = check_well_posedness(supports())
     assert type(verdict) is expected
     assert verdict.verify()

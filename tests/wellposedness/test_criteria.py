@@ -1,19 +1,15 @@
 """Each theorem against what is known by other means."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 from scipy.linalg import null_space
-from small_patterns import orbits, random_pair, supports_of
+from small_patterns import random_pair, sampled
 
 import fsmf
 from fsmf.wellposedness.criteria import fillings, find_incompatible, saturated_kinds, two_classes
 from fsmf.wellposedness.minors import find_corner, find_minor
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.search import Prover
-
-LARGER = [(3, 3, 3), (3, 4, 3), (2, 3, 4)]
 
 
 def two(ranks, rows, columns):
@@ -24,15 +20,16 @@ def two(ranks, rows, columns):
 @pytest.mark.parametrize("ranks", [(1, 1), (2, 1)])
 def test_two_classes_against_the_complete_list_for_three_components(ranks):
     # For up to three components, products are closed exactly when no known minor is there.
+    rng = np.random.default_rng(sum(ranks))
     seen = set()
-    for rows, columns in product(product(range(3), range(4), range(3)), repeat=2):
+    for rows, columns in rng.integers(0, (3, 4, 3), (150, 2, 3)).tolist():
         pattern = two(ranks, rows, columns)
         decided = two_classes(pattern)
         if decided is not None and pattern not in seen:
             seen.add(pattern)
             minor = find_corner(pattern) or find_minor(pattern)
             assert (decided.violation is None) == (minor is None), (ranks, rows, columns)
-    assert len(seen) > 400
+    assert len(seen) > 60
 
 
 def ranks_of(B, rows, columns, i):
@@ -61,7 +58,7 @@ def is_product_of_two(B, rows, columns, ranks):
 
 
 def test_membership_in_two_classes_holds_for_products_and_fails_for_targets():
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(4)
     kinds = np.array([1, 3, 2])
     for _ in range(200):
         rows, columns = (np.repeat(kinds, rng.integers(0, 4, 3)) for _ in range(2))
@@ -87,7 +84,7 @@ def test_a_known_pair_with_ranks():
 
 def test_compatible_pairs_have_bounded_factors():
     # Descent with a small ridge on a closed pattern: Σ |x_k|² |y_k|² stays below |A|².
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(5)
     for _ in range(10):
         supports = random_pair(rng, 4, 3)
         if find_incompatible(Pattern.of(supports)) is not None:
@@ -106,10 +103,10 @@ def test_incompatible_classes_are_named():
 
 def test_filling_reaches_what_it_says():
     # Given generic columns of the classes outside D and nonzero ones inside, others span their reach.
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(6)
     tried = 0
-    for rows, columns in orbits(2, 3, 3):
-        pattern = Pattern.of(supports_of(rows, columns, 3))
+    for supports in sampled(rng, (2, 3, 3), 250):
+        pattern = Pattern.of(supports)
         for filling in fillings(pattern):
             for j in filling.used:
                 kind = pattern.columns[j]
@@ -129,22 +126,19 @@ def test_filling_reaches_what_it_says():
                 reach = np.count_nonzero(of_row & kind)
                 assert np.linalg.matrix_rank(chosen) == reach
                 tried += 1
-    assert tried > 200
+    assert tried > 50
 
 
 def test_saturated_kinds_leave_smaller_patterns():
-    for rows, columns in orbits(2, 4, 3):
-        pattern = Pattern.of(supports_of(rows, columns, 3))
+    for supports in sampled(np.random.default_rng(7), (2, 4, 3), 250):
+        pattern = Pattern.of(supports)
         for _, fewer, none in saturated_kinds(pattern):
             assert max(fewer.n_columns, none.n_columns) < pattern.n_columns
 
 
-@pytest.mark.parametrize(
-    "size", [(2, 3, 3), (3, 3, 2), *(pytest.param(size, marks=pytest.mark.slow) for size in LARGER)], ids=str
-)
+@pytest.mark.parametrize("size", [(2, 3, 3), (3, 3, 2), (3, 3, 3), (3, 4, 3), (2, 3, 4)], ids=str)
 def test_no_pattern_has_both_a_proof_and_a_minor(size):
-    m, n, r = size
-    for sides in orbits(m, n, r):
-        pattern = Pattern.of(supports_of(*sides, r))
+    for supports in sampled(np.random.default_rng(sum(size)), size, 200):
+        pattern = Pattern.of(supports)
         proved = Prover().prove(pattern)
-        assert proved is None or not (find_corner(pattern) or find_minor(pattern)), sides
+        assert proved is None or not (find_corner(pattern) or find_minor(pattern)), supports

@@ -4,26 +4,18 @@ import json
 import random
 import subprocess
 import sys
-from itertools import combinations_with_replacement, permutations
 
+import numpy as np
 import pytest
+from small_patterns import sampled
 
 import fsmf
 from fsmf.errors import FileFormatError
 from fsmf.wellposedness import library
 from fsmf.wellposedness.curves import find_witness, shortened
-from fsmf.wellposedness.enumeration import Census, Kinds, canonical, free_places, kinds_of, supports_of
+from fsmf.wellposedness.enumeration import Census, canonical, free_places, kinds_of, supports_of
 from fsmf.wellposedness.library import build, find_shortest, minimal_patterns, read_library, write_library
-
-# Closed / not closed, for pairs with rows and columns of zeros, up to permutations (not transposition).
-COUNTS = {
-    (2, 2): [(9, 0), (57, 1)],
-    (2, 3): [(12, 0), (107, 5)],
-    (2, 4): [(15, 0), (180, 13)],
-    (3, 3): [(16, 0), (198, 20)],
-    (3, 4): [(20, 0), (329, 48)],
-    (4, 4): [(25, 0), (541, 112)],
-}
+from fsmf.wellposedness.verdicts import IllPosed
 
 
 def all_witnesses():
@@ -100,71 +92,33 @@ def test_it_is_not_read_before_it_is_asked_for():
     assert printed.split() == ["False", "0"]
 
 
-def with_zeros(r, m, n):
-    """Every pair up to permutations, one of each: multisets of kinds of both sides, components permuted."""
-    seen = set()
-    for rows in combinations_with_replacement(range(1 << r), m):
-        for columns in combinations_with_replacement(range(1 << r), n):
-            pair = min(
-                tuple(
-                    tuple(sorted(sum((kind >> k & 1) << order[k] for k in range(r)) for kind in side))
-                    for side in (rows, columns)
-                )
-                for order in permutations(range(r))
-            )
-            if pair not in seen:
-                seen.add(pair)
-                yield Kinds(*pair)
-
-
-@pytest.mark.parametrize("shape", COUNTS, ids=str)
-def test_counts_of_the_theory(shape):
+@pytest.mark.parametrize("size", [(2, 3, 2), (3, 3, 2), (2, 2, 3)], ids=str)
+def test_the_census_agrees_with_the_library(size):
+    """Curves are searched for anew; the verdicts take them from the file."""
     census = Census(lambda supports: find_witness(supports, max_seconds=5))
-    for r, expected in enumerate(COUNTS[shape], 1):
-        answers = [census.is_closed(kinds) for kinds in with_zeros(r, *shape)]
-        assert (answers.count(True), answers.count(False)) == expected
+    for supports in sampled(np.random.default_rng(sum(size)), size, 25):
+        ill_posed = isinstance(fsmf.check_well_posedness(supports), IllPosed)
+        assert census.is_closed(kinds_of(supports)) is not ill_posed
     assert not census.undecided
 
 
-def test_three_components_on_two_rows_and_columns():
-    census = Census(lambda supports: find_witness(supports, max_seconds=5))
-    answers = [census.is_closed(kinds) for kinds in with_zeros(3, 2, 2)]
-    assert (answers.count(True), answers.count(False), answers.count(None)) == (283, 8, 0)
-
-
 def test_small_ones_are_found_again():
-    witnesses, undecided = build(max_components=3, max_rows=2, max_columns=3, max_seconds=10)
+    witnesses, undecided = build(max_components=3, max_rows=2, max_columns=2, max_seconds=10)
     found = {canonical(kinds_of(witness.supports)) for witness in witnesses}
     known = {canonical(kinds_of(witness.supports)) for witness in minimal_patterns()}
-    assert found == {kinds for kinds in known if len(kinds.rows) <= 2 and len(kinds.columns) <= 3}
+    assert found == {kinds for kinds in known if len(kinds.rows) <= 2 and len(kinds.columns) <= 2}
     assert not undecided
     assert all(witness.verify() for witness in witnesses)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("rows", "columns", "number"), [(3, 5, 64), (4, 4, 61)])
-def test_all_patterns_of_three_components_are_decided(rows, columns, number):
-    """Each one is closed, by a theorem or by normal forms, or has a known pattern as a sub-block."""
-    witnesses, undecided = build(
-        max_components=3, max_rows=rows, max_columns=columns, max_seconds=60, tries=1
-    )
-    found = {canonical(kinds_of(witness.supports)) for witness in witnesses}
-    known = {canonical(kinds_of(witness.supports)) for witness in minimal_patterns()}
-    assert found == {k for k in known if len(k.rows) <= rows and len(k.columns) <= columns}
-    assert len(found) == number
-    assert not undecided
-    assert all(witness.verify() for witness in witnesses)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("witness", all_witnesses())
-def test_every_curve_is_found_again(witness):
+@pytest.mark.parametrize("witness", random.Random(4).sample(all_witnesses(), 3))
+def test_curves_are_found_again(witness):
     found = find_shortest(supports_of(canonical(kinds_of(witness.supports))), max_seconds=60, tries=1)
     assert found.verify()
 
 
 def test_shortening_keeps_the_proof():
-    for witness in random.Random(2).sample(minimal_patterns()[:40], 5):
+    for witness in random.Random(2).sample(minimal_patterns()[:40], 3):
         assert shortened(witness, tries=2).verify()
 
 

@@ -20,7 +20,7 @@ HARD = [
     "0|012|012 x 01|12|12|012",
     "012|012|012 x 01|02|12|012",
 ]
-NOT_CLOSED = random.Random(3).sample(minimal_patterns(), 20)
+NOT_CLOSED = random.Random(3).sample(minimal_patterns(), 6)
 
 
 def parsed(name):

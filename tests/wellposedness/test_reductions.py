@@ -25,7 +25,7 @@ def test_dead_rows_columns_and_components_are_left_out():
 
 
 def test_cleaning_changes_nothing_that_is_clean():
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(1)
     for _ in range(100):
         pattern = Pattern.of(random_pair(rng))
         again = Pattern.cleaned(
@@ -42,7 +42,7 @@ def test_masks_and_positions(positions):
 
 
 def test_flow_is_the_generic_rank():
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(2)
     for _ in range(100):
         places = rng.random(rng.integers(1, 6, 2)) < 0.4
         reach = [mask_of(np.flatnonzero(row).tolist()) for row in places]
@@ -56,7 +56,7 @@ def test_flow_is_the_generic_rank():
 
 def test_free_entries_can_be_anything():
     # The tangent space at a generic product holds every matrix on the free entries.
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(3)
     for _ in range(100):
         supports = random_pair(rng)
         pattern = Pattern.of(supports)

@@ -1,0 +1,134 @@
+"""Well-posedness: every small pattern decided and verified, and how long decisions take.
+
+``--only counts`` goes through all patterns of each size, up to the order of rows, columns and components;
+``--only large`` through supports with up to two million nonzeros.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import combinations_with_replacement, permutations
+from statistics import mean, median
+
+import numpy as np
+
+import fsmf
+from benchmarks.harness import Gate, arguments, machine, milliseconds, table
+
+# Numbers of patterns with and without a closed set of products, zero rows and columns allowed.
+COUNTS = {
+    (2, 2, 1): (9, 0),
+    (2, 3, 1): (12, 0),
+    (2, 4, 1): (15, 0),
+    (3, 3, 1): (16, 0),
+    (3, 4, 1): (20, 0),
+    (4, 4, 1): (25, 0),
+    (2, 2, 2): (57, 1),
+    (2, 3, 2): (107, 5),
+    (2, 4, 2): (180, 13),
+    (3, 3, 2): (198, 20),
+    (3, 4, 2): (329, 48),
+    (4, 4, 2): (541, 112),
+    (2, 2, 3): (283, 8),
+}
+
+
+def patterns(m: int, n: int, r: int) -> Iterator[fsmf.Supports]:
+    """Yield one pair of supports for each pattern of a size."""
+    kinds = range(2**r)
+    tables = [
+        [sum((kind >> order[k] & 1) << k for k in range(r)) for kind in kinds]
+        for order in permutations(range(r))
+    ]
+    for rows in combinations_with_replacement(kinds, m):
+        images = [(tuple(sorted(moved[kind] for kind in rows)), moved) for moved in tables]
+        if min(image for image, _ in images) < rows:
+            continue
+        stabilizer = [moved for image, moved in images if image == rows]
+        for columns in combinations_with_replacement(kinds, n):
+            if columns == min(tuple(sorted(moved[kind] for kind in columns)) for moved in stabilizer):
+                left, right = (
+                    [[kind >> k & 1 for k in range(r)] for kind in side] for side in (rows, columns)
+                )
+                yield fsmf.pair(left, right)
+
+
+def count(size: tuple[int, int, int], gate: Gate) -> list[str]:
+    """Decide and verify every pattern of one size."""
+    verdicts: dict[str, int] = {"WellPosed": 0, "IllPosed": 0, "Undecided": 0}
+    seconds = []
+    for supports in patterns(*size):
+        start = time.perf_counter()
+        verdict = fsmf.check_well_posedness(supports)
+        seconds.append(time.perf_counter() - start)
+        verdicts[type(verdict).__name__] += 1
+        if not isinstance(verdict, fsmf.Undecided):
+            gate(bool(verdict.verify()), f"the verdict on {supports!r} verifies")
+    name = "{} × {}, r = {}".format(*size)
+    if size in COUNTS:
+        gate((*verdicts.values(),) == (*COUNTS[size], 0), f"{name}: counts are {COUNTS[size]}")
+    return [
+        name,
+        *map(str, verdicts.values()),
+        *map(milliseconds, (median(seconds), mean(seconds), max(seconds))),
+    ]
+
+
+def scattered(n: int, width: int) -> tuple[fsmf.Support, fsmf.Support]:
+    """Components on random rows and columns, so many each."""
+    rng = np.random.default_rng(0)
+    components = np.repeat(np.arange(n), width)
+    rows, columns = (
+        np.concatenate([rng.choice(n, width, replace=False) for _ in range(n)]) for _ in range(2)
+    )
+    left = fsmf.Support.from_coordinates(rows, components, shape=(n, n))
+    return left, fsmf.Support.from_coordinates(components, columns, shape=(n, n))
+
+
+LARGE: dict[str, tuple[Callable[[], object], type]] = {
+    "scattered": (lambda: scattered(20_000, 50), fsmf.IllPosed),
+    "blocks": (lambda: fsmf.block_diagonal(1_000_000, blocks=20_000), fsmf.WellPosed),
+    "banded": (lambda: fsmf.banded(20_000, lower=49, upper=49), fsmf.IllPosed),
+}
+
+
+def large(name: str, gate: Gate) -> list[str]:
+    """Decide and verify one huge pair."""
+    build, expected = LARGE[name]
+    supports = fsmf.as_supports(build())
+    start = time.perf_counter()
+    verdict = fsmf.check_well_posedness(supports)
+    seconds = time.perf_counter() - start
+    gate(isinstance(verdict, expected), f"{name}: {expected.__name__}")
+    gate(bool(verdict.verify()), f"{name}: verifies")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform != "darwin" else 1e9)
+    return [
+        name, f"{supports.n_parameters:,}", type(verdict).__name__, milliseconds(seconds), f"{peak:.1f} GB"
+    ]  # fmt: skip
+
+
+def main() -> int:
+    parser = arguments(__doc__, rounds=1)
+    parser.add_argument("--only", choices=("counts", "large"), help="one part")
+    parser.add_argument("--size", type=int, nargs=3, metavar=("M", "N", "R"), help="count this size only")
+    options = parser.parse_args()
+    gate = Gate()
+    print(machine("fsmf", "sympy"), end="\n\n")
+    if options.only in (None, "counts"):
+        sizes = [tuple(options.size)] if options.size else list(COUNTS)
+        if options.quick:
+            sizes = [size for size in sizes if sum(COUNTS.get(size, (0,))) < 100]
+        print("every pattern, up to the order of rows, columns and components", end="\n\n")
+        header = ["size", "closed", "not", "undecided", "median", "mean", "longest"]
+        print(table(header, [count(size, gate) for size in sizes], markdown=options.markdown), end="\n\n")
+    if options.only in (None, "large") and not (options.quick or options.size):
+        header = ["supports", "nonzeros", "verdict", "time", "peak so far"]
+        print(table(header, [large(name, gate) for name in LARGE], markdown=options.markdown))
+    return gate.exit_code()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
