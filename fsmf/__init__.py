@@ -48,6 +48,9 @@ _ROOMS = {
     ),
     "supports.sparsity": ("BlockSparse", "ColumnSparse", "KSparse", "NM", "RowSparse"),
     "supports.support": ("Support", "Supports", "as_support", "as_supports", "pair"),
+    "thresholding.descent": ("Ending", "SparsePoint", "Trace", "iht"),
+    "thresholding.sensing": ("restricted_spectrum", "sparse_lstsq"),
+    "thresholding.stability": ("HTStability", "estimate_rss", "ht_stability"),
     "tractability": ("Identifiability", "Landscape", "Structure", "analyze"),
     "wellposedness.check": ("check_well_posedness",),
     "wellposedness.elimination": (

@@ -61,6 +61,15 @@ from fsmf.supports.support import Supports as Supports
 from fsmf.supports.support import as_support as as_support
 from fsmf.supports.support import as_supports as as_supports
 from fsmf.supports.support import pair as pair
+from fsmf.thresholding.descent import Ending as Ending
+from fsmf.thresholding.descent import SparsePoint as SparsePoint
+from fsmf.thresholding.descent import Trace as Trace
+from fsmf.thresholding.descent import iht as iht
+from fsmf.thresholding.sensing import restricted_spectrum as restricted_spectrum
+from fsmf.thresholding.sensing import sparse_lstsq as sparse_lstsq
+from fsmf.thresholding.stability import HTStability as HTStability
+from fsmf.thresholding.stability import estimate_rss as estimate_rss
+from fsmf.thresholding.stability import ht_stability as ht_stability
 from fsmf.tractability import Identifiability as Identifiability
 from fsmf.tractability import Landscape as Landscape
 from fsmf.tractability import Structure as Structure
