@@ -275,6 +275,7 @@ class Factorization(Product):
         >>> bool(fsmf.factorize(A, fsmf.monarch(4, blocks=2)).verify(A))
         True
         """
+        self._on_host("a verification")
         A, norm = as_matrix(A)
         if A.shape != self.shape:
             raise ShapeError(f"A must have the shape {self.shape} of the factorization; found {A.shape}")
@@ -312,6 +313,7 @@ class Factorization(Product):
         ...     fsmf.load(os.path.join(folder, "f.npz")).status is F.status
         True
         """
+        self._on_host("a file")
         arrays: dict[str, NDArray[Any]] = {}
         for i, (value, support) in enumerate(zip(self.values, self.supports, strict=True)):
             arrays[f"data{i}"] = value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from itertools import groupby
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -14,17 +14,18 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 
 from fsmf.errors import InputError, InputTypeError, ShapeError
-from fsmf.kernels.kronecker_matmul import ChainProduct
+from fsmf.kernels.namespace import is_foreign, together
+from fsmf.placing import Placed
 from fsmf.solving import Solvable
+from fsmf.stages import ChainStage, permuted_columns, stages_of, taken, transposed_values
 from fsmf.supports.kronecker import Architecture, KroneckerPattern
 from fsmf.supports.layout import Index
-from fsmf.supports.recognition import arrange
 from fsmf.supports.support import Support, Supports
 
-__all__ = ["Product", "composed", "joined"]
+__all__ = ["Product", "joined"]
 
 
-class Product(Solvable, LinearOperator):
+class Product(Solvable, Placed, LinearOperator):
     """Multiply with ``P X1 X2 … XL Q``, the factors on their supports, P and Q permutations.
 
     Works wherever SciPy takes a ``LinearOperator``. Products, transposes, adjoints, conjugates and multiples
@@ -67,7 +68,7 @@ class Product(Solvable, LinearOperator):
     """
 
     # What is derived from the rest, and left out when an instance is copied or pickled.
-    _DERIVED = ("factors", "_stages", "_transposed", "_hermitian", "_solver")
+    _DERIVED = ("factors", "_space", "_stages", "_transposed", "_hermitian", "_solver")
 
     def __init__(
         self,
@@ -77,25 +78,34 @@ class Product(Solvable, LinearOperator):
         rows: Any = None,
         columns: Any = None,
     ) -> None:
-        flat = [np.ascontiguousarray(value).reshape(-1) for value in values]
-        if len(flat) != len(supports) or any(
-            value.size != support.nnz for value, support in zip(flat, supports, strict=True)
-        ):
+        space, values = together(values)
+        xp = space.xp
+        flat = [xp.reshape(np.ascontiguousarray(V) if space.is_host else V, (-1,)) for V in values]
+        sizes = [value.shape[0] for value in flat]
+        if sizes != [support.nnz for support in supports]:
             raise ShapeError(
                 f"values must hold {[support.nnz for support in supports]} numbers, as the supports do; "
-                f"found {[value.size for value in flat]}"
+                f"found {sizes}"
             )
-        super().__init__(dtype=_dtype_of(flat), shape=supports.shape)
+        super().__init__(dtype=_dtype_of([space.dtype(value) for value in flat]), shape=supports.shape)
         self.supports = supports
-        self.values = tuple(value.astype(self.dtype, copy=False) for value in flat)
+        self.values = tuple(space.cast(value, self.dtype) for value in flat)
         self.rows = _permutation(rows, supports.shape[0], "rows")
         self.columns = _permutation(columns, supports.shape[1], "columns")
 
     @cached_property
     def factors(self) -> tuple[Any, ...]:
-        """The factors as ``csr_array``, left to right, zeros stored; without the permutations."""
+        """The factors as ``csr_array``, left to right, zeros stored; without the permutations.
+
+        On a GPU, as ``cupyx.scipy.sparse.csr_matrix``.
+        """
+        if self._space.is_cupy:
+            csr = import_module("cupyx.scipy.sparse").csr_matrix
+        else:
+            self._on_host("factors")
+            csr = sparse.csr_array
         return tuple(
-            sparse.csr_array((value, support.indices, support.indptr), shape=support.shape)
+            csr((value, *map(self._space.put, (support.indices, support.indptr))), shape=support.shape)
             for value, support in zip(self.values, self.supports, strict=True)
         )
 
@@ -122,45 +132,17 @@ class Product(Solvable, LinearOperator):
     # Applying
 
     @cached_property
-    def _stages(self) -> tuple[Callable[[Any], Any], ...]:
+    def _stages(self) -> tuple[Callable[..., Any], ...]:
         """What is applied, last factor first."""
-        supports, values, rows, columns = self.supports, self.values, self.rows, self.columns
-        arrangement = arrange(supports)
-        if arrangement is not None:
-            chain = arrangement.architecture
-            values = tuple(
-                value if order is None else value[order]
-                for value, order in zip(values, arrangement.orders, strict=True)
-            )
-            return (
-                _Chain(
-                    chain.patterns,
-                    values,
-                    composed(rows, arrangement.rows),
-                    composed(columns, arrangement.columns),
-                ),
-            )
-        stages: list[Callable[[Any], Any]] = []
-        pairs = zip(supports, values, self.factors, strict=True)
-        for dense, run in groupby(pairs, key=lambda pair: isinstance(pair[0], KroneckerPattern)):
-            own = list(run)
-            if dense:
-                stages.append(_Chain([pattern for pattern, _, _ in own], [value for _, value, _ in own]))
-            else:
-                stages += [factor.__matmul__ for _, _, factor in own]
-        if rows is not None:
-            stages.insert(0, lambda x: x[np.argsort(rows)])
-        if columns is not None:
-            stages.append(lambda x: x[columns])
-        return tuple(reversed(stages))
+        return stages_of(self._space, self.supports, self.values, rows=self.rows, columns=self.columns)
 
-    def apply(self, x: Any, *, axis: int = 0, out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def apply(self, x: Any, *, axis: int = 0, out: NDArray[Any] | None = None) -> Any:
         """Multiply along one axis of an array.
 
         Parameters
         ----------
         x : array_like, shape (…, n, …)
-            Vectors of length n along `axis`; any strides, any real or complex dtype.
+            Vectors of length n along `axis`; any strides, any real or complex dtype; where the values are.
         axis : int
             The axis that is replaced.
         out : ndarray, optional
@@ -189,23 +171,29 @@ class Product(Solvable, LinearOperator):
         >>> np.allclose(fsmf.transforms.dft(8).apply(x, axis=-1), np.fft.fft(x))
         True
         """
-        x = _numeric(x)
-        m, n = self.shape
+        if out is not None and is_foreign(x):
+            raise InputTypeError(f"out is for NumPy arrays; x is a {type(x).__name__}; leave it out")
+        x, given_back = self._numeric(x)
+        xp, (m, n) = self._space.xp, self.shape
         if not -x.ndim <= axis < x.ndim or x.shape[axis] != n:
             raise ShapeError(f"x must have length {n} along axis {axis}; found shape {x.shape}")
         if x.ndim <= 2 and axis in (0, -x.ndim):
-            return self._apply(x, out)
-        lead = np.moveaxis(x, axis, -1)
-        y = self._apply(lead.reshape(-1, n).T)
-        result = np.moveaxis(y.T.reshape(*lead.shape[:-1], m), -1, axis)
+            return given_back(self._apply(x, out))
+        lead = xp.moveaxis(x, axis, -1)
+        y = self._apply(xp.reshape(lead, (-1, n)).T)
+        result = xp.moveaxis(xp.reshape(y.T, (*lead.shape[:-1], m)), -1, axis)
         if out is None:
-            return result
+            return given_back(result)
         _check_out(out, result.shape, result.dtype)
         out[...] = result
         return out
 
-    def _apply(self, x: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
+    def _apply(self, x: Any, out: NDArray[Any] | None = None) -> Any:
         stages = self._stages
+        if not self._space.is_host:
+            for stage in stages:
+                x = stage(x)
+            return x
         if out is not None:
             _check_out(out, (self.shape[0], *x.shape[1:]), np.result_type(self.dtype, x.dtype))
             if np.may_share_memory(out, x):
@@ -215,30 +203,31 @@ class Product(Solvable, LinearOperator):
         last = stages[-1]
         if out is None:
             return np.asarray(last(x))
-        if isinstance(last, _Chain):
+        if isinstance(last, ChainStage):
             last(x, out=out)
         else:
             out[...] = last(x)
         return out
 
-    def _matmat(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _matmat(self, x: Any) -> Any:
         return self._apply(np.asarray(x))
 
-    def _matvec(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _matvec(self, x: Any) -> Any:
         return self._apply(np.asarray(x))
 
-    def _rmatmat(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _rmatmat(self, x: Any) -> Any:
         return self._hermitian._apply(np.asarray(x))
 
-    def _rmatvec(self, x: NDArray[Any]) -> NDArray[Any]:
+    def _rmatvec(self, x: Any) -> Any:
         return self._rmatmat(x)
 
-    def to_dense(self) -> NDArray[Any]:
+    def to_dense(self) -> Any:
         """Return the operator as a dense array of shape ``(m, n)``."""
-        return self._apply(np.eye(self.shape[1], dtype=self.dtype))
+        return self._apply(self._space.eye(self.shape[1], self.dtype))
 
     def to_sparse(self) -> sparse.csr_array:
         """Return the operator as one ``csr_array``, the factors multiplied out."""
+        self._on_host("a sparse array")
         product = self.factors[0]
         for factor in self.factors[1:]:
             product = product @ factor
@@ -250,6 +239,7 @@ class Product(Solvable, LinearOperator):
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """Return dense rows, columns or entries, as NumPy indexes a matrix; each row costs a product."""
+        self._on_host("indexing")
         key = key if isinstance(key, tuple) else (key,)
         if len(key) > 2 or any(part is None for part in key):
             raise ShapeError(f"an operator has two axes; found the index {key}")
@@ -279,7 +269,9 @@ class Product(Solvable, LinearOperator):
 
     @cached_property
     def _transposed(self) -> Product:
-        values = tuple(map(_transposed_values, reversed(self.supports), reversed(self.values)))
+        space = self._space
+        pairs = zip(reversed(self.supports), reversed(self.values), strict=True)
+        values = tuple(transposed_values(space, support, value) for support, value in pairs)
         turned = self._like(self.supports.T, values, self.columns, self.rows, "transposed")
         turned.__dict__["_transposed"] = self
         return turned
@@ -300,7 +292,9 @@ class Product(Solvable, LinearOperator):
 
     def conj(self) -> Self:
         """Return the complex conjugate."""
-        values = tuple(value.conj() for value in self.values)
+        xp, values = self._space.xp, self.values
+        if np.issubdtype(self.dtype, np.complexfloating):
+            values = tuple(map(xp.conj, values))
         return self._like(self.supports, values, self.rows, self.columns, "conjugate")
 
     def _scaled(self, scalar: Any) -> Self:
@@ -310,9 +304,11 @@ class Product(Solvable, LinearOperator):
         # All factors alike, so that they stay balanced; the phase goes to the first.
         share = size ** (1 / len(self.values))
         phase = scalar / size if size else 0
-        real = self.values[0].real.dtype.type
-        values = [value * real(share) for value in self.values]
-        values[0] = values[0] * (real(phase) if np.isrealobj(phase) else np.result_type(real, 1j).type(phase))
+        values = [value * share for value in self.values]
+        if np.isrealobj(phase) or phase.imag == 0:
+            values[0] = values[0] * float(phase.real)
+        else:
+            values[0] = self._space.cast(values[0], np.result_type(self.dtype, np.complex64)) * complex(phase)
         return self._like(self.supports, values, self.rows, self.columns, size)
 
     def __mul__(self, other: Any) -> Any:
@@ -336,20 +332,22 @@ class Product(Solvable, LinearOperator):
             return self.to_sparse() @ other
         if isinstance(other, LinearOperator):
             return self.dot(other)
-        x = _numeric(other)
+        x, given_back = self._numeric(other)
         if not 1 <= x.ndim <= 2 or x.shape[0] != self.shape[1]:
             raise ShapeError(
                 f"an operator of shape {self.shape} takes arrays of {self.shape[1]} rows; found an array of "
                 f"shape {x.shape}; for another axis use apply"
             )
-        return self._apply(x)
+        return given_back(self._apply(x))
 
     def __rmatmul__(self, other: Any) -> Any:
         if sparse.issparse(other):
             return other @ self.to_sparse()
-        return (self._transposed @ _numeric(other).T).T
+        x, given_back = self._numeric(other)
+        return given_back(_turned(self._transposed @ _turned(x)))
 
     def _times(self, other: Product) -> Product:
+        together([self.values[0], other.values[0]])
         if self.shape[1] != other.shape[0]:
             raise ShapeError(f"shapes {self.shape} and {other.shape} do not multiply; inner sides must agree")
         supports, values = list(self.supports), list(self.values)
@@ -358,7 +356,8 @@ class Product(Solvable, LinearOperator):
             inner = np.arange(self.shape[1])
             left = inner if self.columns is None else self.columns
             right = inner if other.rows is None else np.argsort(other.rows)
-            supports[-1], values[-1] = _permuted_columns(supports[-1], values[-1], right[left])
+            supports[-1], order = permuted_columns(supports[-1], right[left])
+            values[-1] = taken(self._space, values[-1], order)
         name = f"{self.supports.name} @ {other.supports.name}"
         product = joined((*supports, *other.supports), name)
         return Product(product, (*values, *other.values), rows=self.rows, columns=other.columns)
@@ -373,17 +372,9 @@ class Product(Solvable, LinearOperator):
         )
 
 
-class _Chain:
-    """Apply a run of Kronecker factors; planned on first use."""
-
-    def __init__(
-        self, patterns: Any, values: Any, rows: Index | None = None, columns: Index | None = None
-    ) -> None:
-        self._product = ChainProduct([pattern.abcd for pattern in patterns], values)
-        self._rows, self._columns = rows, columns
-
-    def __call__(self, x: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
-        return self._product.apply(x, out=out, rows=self._rows, columns=self._columns)
+def _turned(x: Any) -> Any:
+    """The transpose of a matrix; a vector is its own."""
+    return x if x.ndim == 1 else x.T
 
 
 def joined(supports: Sequence[Support], name: str | None) -> Supports:
@@ -392,17 +383,9 @@ def joined(supports: Sequence[Support], name: str | None) -> Supports:
     return Architecture(supports, name) if kronecker else Supports(supports, name)
 
 
-def composed(outer: Index | None, inner: Index | None) -> Index | None:
-    """The order that takes one order and then another; None is that of things as they are."""
-    if outer is None or inner is None:
-        return inner if outer is None else outer
-    composed: Index = outer[inner]
-    return composed
-
-
-def _dtype_of(values: Sequence[NDArray[Any]]) -> np.dtype[Any]:
+def _dtype_of(dtypes: Sequence[np.dtype[Any]]) -> np.dtype[Any]:
     """The working dtype: integers become double precision, and half precision becomes single."""
-    dtype = np.result_type(*values).newbyteorder("=")
+    dtype = np.result_type(*dtypes).newbyteorder("=")
     if dtype.kind in "biu":
         return np.dtype(np.float64)
     if dtype.char not in "efdFD":
@@ -410,15 +393,8 @@ def _dtype_of(values: Sequence[NDArray[Any]]) -> np.dtype[Any]:
     return np.result_type(dtype, np.float32)
 
 
-def _numeric(x: Any) -> NDArray[Any]:
-    array: NDArray[Any] = np.asarray(x)
-    if array.dtype.kind not in "biufc":
-        raise InputTypeError(f"x must be numeric; found dtype {array.dtype}; convert it")
-    return array
-
-
 def _is_number(x: Any) -> bool:
-    return np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biufc"
+    return not is_foreign(x) and np.ndim(x) == 0 and np.asarray(x).dtype.kind in "biufc"
 
 
 def _permutation(order: Any, length: int, what: str) -> Index | None:
@@ -436,21 +412,6 @@ def _permutation(order: Any, length: int, what: str) -> Index | None:
         )
     order.flags.writeable = False
     return None if np.array_equal(order, np.arange(length)) else order
-
-
-def _transposed_values(support: Support, value: NDArray[Any]) -> NDArray[Any]:
-    if isinstance(support, KroneckerPattern):
-        return np.ascontiguousarray(value.reshape(support.blocks_shape).transpose(0, 3, 2, 1)).reshape(-1)
-    factor = sparse.csr_array((value, support.indices, support.indptr), shape=support.shape)
-    transposed: NDArray[Any] = factor.T.tocsr().data
-    return transposed
-
-
-def _permuted_columns(support: Support, value: NDArray[Any], order: Index) -> tuple[Support, NDArray[Any]]:
-    """The factor whose column ``order[j]`` is column j of the given one."""
-    i, j = support.coordinates()
-    permuted = Support.from_coordinates(i, order[j], shape=support.shape)
-    return permuted, value[np.lexsort((order[j], i))]
 
 
 def _check_out(out: Any, shape: tuple[int, ...], dtype: Any) -> None:

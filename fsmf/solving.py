@@ -32,6 +32,7 @@ class Solvable:
     columns: Index | None
     dtype: Any
     shape: tuple[int, int]
+    _on_host: Callable[[str], None]
 
     def inv(self) -> Any:
         """Return the inverse, factor by factor.
@@ -69,6 +70,7 @@ class Solvable:
 
     def _square_blocks(self, what: str) -> Iterator[NDArray[Any]]:
         """The blocks of each factor, shape (a, d, b, b); an error if one is singular."""
+        self._on_host(f"the {what}")
         for i, (pattern, value) in enumerate(zip(self.supports, self.values, strict=True)):
             if not isinstance(pattern, KroneckerPattern) or pattern.abcd[1] != pattern.abcd[2]:
                 raise ShapeError(
@@ -118,6 +120,7 @@ class Solvable:
         >>> np.allclose(F @ F.solve(np.arange(8.0)), np.arange(8.0))
         True
         """
+        self._on_host("a solution")
         y = np.asarray(y)
         if y.dtype.char not in _NUMERIC:
             raise InputTypeError(f"y must be numeric, of double precision at most; found dtype {y.dtype}")

@@ -20,10 +20,11 @@ from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import split_left
 from fsmf.kernels.matrix import comfortable_exponent
-from fsmf.product import Product, composed
+from fsmf.product import Product
 from fsmf.solvers.base import Cost, WholeSolution
 from fsmf.solvers.problem_chain import Train, on_pattern
 from fsmf.solvers.problem_permutation import permutations
+from fsmf.stages import composed
 from fsmf.supports.kronecker import Architecture
 from fsmf.supports.layout import Index
 from fsmf.supports.recognition import Arrangement

@@ -11,7 +11,7 @@ HOUSE = [  # roof first; a new room gets its floor here
     {"cli", "__main__", "drawing", "files", "matrices"},
     {"approximating", "factorizing", "transforms", "training"},
     {"solvers"},
-    {"brackets", "factorization", "product", "solving", "thresholding", "wellposedness"},
+    {"brackets", "factorization", "placing", "product", "solving", "stages", "thresholding", "wellposedness"},
     {"certificates", "chain_certificates"},
     {"tractability"},
     {"supports"},
