@@ -62,6 +62,8 @@ _ROOMS = {
         "check_attained",
         "is_attainable",
     ),
+    "wellposedness.relu": ("check_relu_well_posedness",),
+    "wellposedness.relu_verdicts": ("TrainingIllPosed", "TrainingUndecided", "TrainingWellPosed"),
     "wellposedness.verdicts": ("IllPosed", "Undecided", "WellPosed"),
     "wellposedness.witnesses": ("Witness",),
 }

@@ -82,6 +82,10 @@ from fsmf.wellposedness.elimination import Unattainable as Unattainable
 from fsmf.wellposedness.elimination import Unsettled as Unsettled
 from fsmf.wellposedness.elimination import check_attained as check_attained
 from fsmf.wellposedness.elimination import is_attainable as is_attainable
+from fsmf.wellposedness.relu import check_relu_well_posedness as check_relu_well_posedness
+from fsmf.wellposedness.relu_verdicts import TrainingIllPosed as TrainingIllPosed
+from fsmf.wellposedness.relu_verdicts import TrainingUndecided as TrainingUndecided
+from fsmf.wellposedness.relu_verdicts import TrainingWellPosed as TrainingWellPosed
 from fsmf.wellposedness.verdicts import IllPosed as IllPosed
 from fsmf.wellposedness.verdicts import Undecided as Undecided
 from fsmf.wellposedness.verdicts import WellPosed as WellPosed

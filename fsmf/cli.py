@@ -165,6 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--shape", nargs=2, type=int, metavar=("M", "N"), help="of the matrix, for a name without sizes"
     )
+    check.add_argument(
+        "--relu", action="store_true", help="ask it of training a ReLU network, last layer first"
+    )
     check.add_argument("--max-seconds", type=float, default=5.0, metavar="X", help="default: 5")
     check.add_argument("--verify", action="store_true", help="check the proof by other means")
     check.add_argument("--json", action="store_true", help="print one JSON object, with the proof")
@@ -222,7 +225,8 @@ def _explain(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     supports = read_supports(arguments.supports, tuple(arguments.shape) if arguments.shape else None)
-    verdict = fsmf.check_well_posedness(supports, max_seconds=arguments.max_seconds)
+    check = fsmf.check_relu_well_posedness if arguments.relu else fsmf.check_well_posedness
+    verdict = check(supports, max_seconds=arguments.max_seconds)
     verification = verdict.verify() if arguments.verify else None
     if arguments.json:
         verified = None if verification is None else bool(verification)
@@ -232,7 +236,7 @@ def _check(arguments: argparse.Namespace) -> int:
     if verification is not None and not verification:
         print("fsmf: error: verification failed", file=sys.stderr)
         return _UNVERIFIED
-    return _WARNED if isinstance(verdict, fsmf.Undecided) else _DONE
+    return _WARNED if isinstance(verdict, fsmf.Undecided | fsmf.TrainingUndecided) else _DONE
 
 
 def _factorize(arguments: argparse.Namespace) -> int:

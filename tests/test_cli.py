@@ -347,6 +347,13 @@ class TestCheck:
         assert out.startswith(said)
         assert "FAIL" not in out
 
+    def test_networks(self, capsys):
+        assert main(["check", "lu", "--shape", "2", "2", "--relu", "--verify"]) == 0
+        assert "9 points" in capsys.readouterr().out
+        assert main(["check", "lu", "--shape", "2", "2", "--relu", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["verdict"] == "TrainingIllPosed"
+        assert main(["check", "low_rank:rank=2", "--shape", "3", "3", "--relu"]) == 1
+
     def test_json_holds_the_proof(self, capsys):
         assert main(["check", "lu", "--shape", "3", "3", "--json", "--verify"]) == 0
         report = json.loads(capsys.readouterr().out)

@@ -14,7 +14,7 @@ from scipy import sparse
 
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Supports
-from fsmf.wellposedness.witnesses import Witness
+from fsmf.wellposedness.witnesses import Entries, RationalFunction, Witness
 
 __all__ = ["RankTight", "find_rank_tight"]
 
@@ -70,6 +70,11 @@ class RankTight:
     def target(self) -> tuple[tuple[int, int, Fraction], ...]:
         """The nonzeros of the target: row, column, value."""
         return self.curve.target
+
+    @property
+    def factors(self) -> tuple[Entries[RationalFunction], ...]:
+        """The entries of the curve, factor by factor."""
+        return self.curve.factors
 
     def matrix(self) -> sparse.csr_array:
         """Return the target in floating point, a ``csr_array`` of shape ``(m, n)``."""

@@ -100,6 +100,11 @@ class Witness:
         """The two supports, as they multiply."""
         return Supports((self.left, self.right))
 
+    @property
+    def factors(self) -> tuple[Entries[RationalFunction], ...]:
+        """The entries of the curve, factor by factor."""
+        return (self.X, self.Y)
+
     def matrix(self) -> sparse.csr_array:
         """Return the target in floating point, a ``csr_array`` of shape `shape`."""
         return _assembled(((i, j, float(value)) for i, j, value in self.target), self.shape)
