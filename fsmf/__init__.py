@@ -68,7 +68,7 @@ _ROOMS = {
     "wellposedness.witnesses": ("Witness",),
 }
 _HOMES = {name: f"fsmf.{room}" for room, names in _ROOMS.items() for name in names}
-_PACKAGES = ("errors", "transforms")
+_PACKAGES = ("errors", "training", "transforms")
 
 __all__ = sorted([*_HOMES, *_PACKAGES])
 

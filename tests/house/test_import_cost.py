@@ -4,7 +4,7 @@ import statistics
 import subprocess
 import sys
 
-HEAVY = {"cupy", "torch", "sympy", "networkx", "numba", "matplotlib"}
+HEAVY = {"cupy", "torch", "sympy", "networkx", "numba", "matplotlib", "sklearn"}
 SECONDS = 0.05  # of processor time, beyond what scipy.sparse.linalg takes: no neighbour can lengthen it much
 
 LOADED = "import sys; from fsmf import *; print(*sorted({name.split('.')[0] for name in sys.modules}))"
