@@ -12,7 +12,9 @@ from fsmf.errors import OptionError
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import equivalence_classes
 from fsmf.supports.support import Supports, as_supports
-from fsmf.wellposedness.chains import find_chain
+from fsmf.wellposedness.chains import Chain, find_chain
+from fsmf.wellposedness.joins import Joined, join, reach
+from fsmf.wellposedness.lifting import Lifted, lift
 from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
@@ -41,6 +43,11 @@ _TRIED = (
     "limits of the highest rank",
     "small sub-blocks that are known to be ill-posed",
     "normal forms",
+)
+_TRIED_ON_SEVERAL = (
+    "chainable chains",
+    "neighbours that make any values",
+    "limits of two partial products",
 )
 
 
@@ -106,14 +113,41 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
         if chain:
             return WellPosed(supports, chain)
     if len(supports) > 2:
-        return Undecided(
-            supports,
-            f"There are {len(supports)} factors, and they are no chainable chain of Kronecker patterns",
-            ("chainable chains",),
-        )
+        return _check_several(supports, deadline)
     if len(supports) == 1:
         return replace(_check_pair(as_pair(supports), deadline), supports=supports)
     return _check_pair(supports, deadline)
+
+
+def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
+    """Decide three factors or more: as two, if neighbours can be joined, or by a witness for two of them."""
+    joins, fewer = join(supports, (monotonic() + deadline) / 2)
+    rest: Proof | Chain | Split | None = None
+    if joins and len(fewer) > 2:
+        rest = find_chain(fewer)
+    elif joins:
+        verdict = _check_pair(as_pair(fewer), deadline)
+        if isinstance(verdict, WellPosed) and not isinstance(verdict.proof, Joined):
+            rest = verdict.proof
+    if rest:
+        return WellPosed(supports, Joined(joins, rest))
+    reason = f"There are {len(supports)} factors, and they are no chainable chain of Kronecker patterns"
+    for at in range(1, len(supports)):
+        left, right = reach(Supports(supports[:at])), reach(Supports(supports[at:]))
+        if monotonic() > deadline or left is None or right is None:
+            continue
+        verdict = _check_pair(Supports((left, right)), deadline)
+        if isinstance(verdict, IllPosed) and not isinstance(verdict.proof, Lifted):
+            lifted = lift(supports, at, verdict.proof)
+            if lifted:
+                return IllPosed(supports, lifted)
+            reason = (
+                f"Two factors on the reach of the first {at} and of the others have limits that are no "
+                "products, but products of all factors were not found to tend to one"
+            )
+    if monotonic() > deadline:
+        return Undecided(supports, _TIME, _TRIED_ON_SEVERAL)
+    return Undecided(supports, reason, _TRIED_ON_SEVERAL)
 
 
 def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
@@ -130,6 +164,7 @@ def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | U
         part = restricted(supports, group)
         verdict = _check_whole(part, deadline)
         if isinstance(verdict, IllPosed):
+            assert not isinstance(verdict.proof, Lifted)
             components, rows, columns = (part.tolist() for part in group)
             witness = verdict.proof.padded(rows, columns, components, supports)
             return IllPosed(supports, witness)

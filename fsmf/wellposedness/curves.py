@@ -26,7 +26,8 @@ from fsmf.wellposedness.elimination import (
     membership,
 )
 from fsmf.wellposedness.enumeration import free_places, kinds_of
-from fsmf.wellposedness.witnesses import Entries, RationalFunction, Witness, components
+from fsmf.wellposedness.rational import Entries, RationalFunction
+from fsmf.wellposedness.witnesses import Witness, components
 
 __all__ = ["find_witness", "shortened"]
 

@@ -13,8 +13,9 @@ from fsmf.certificates import Check, Verification
 from fsmf.errors import RefusedError
 from fsmf.supports.support import Supports, as_supports
 from fsmf.wellposedness.equations import System, exact_entries
+from fsmf.wellposedness.rational import Entries
 from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve
-from fsmf.wellposedness.witnesses import Entries, Polynomial, Witness, components, is_within
+from fsmf.wellposedness.witnesses import Polynomial, Witness, components, is_within
 
 __all__ = [
     "Attainable",

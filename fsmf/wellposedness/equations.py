@@ -15,8 +15,9 @@ from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.polynomials import Exact, Laurent, add, constant, monomial, powers, term
 from fsmf.wellposedness.ranks import determinant_identity, find_high_rank
+from fsmf.wellposedness.rational import Entries
 from fsmf.wellposedness.solving import Contradiction
-from fsmf.wellposedness.witnesses import Entries, Polynomial, Variable, components
+from fsmf.wellposedness.witnesses import Polynomial, Variable, components
 
 __all__ = ["System", "exact_entries"]
 

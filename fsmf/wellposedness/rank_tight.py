@@ -14,7 +14,8 @@ from scipy import sparse
 
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Supports
-from fsmf.wellposedness.witnesses import Entries, RationalFunction, Witness
+from fsmf.wellposedness.rational import Entries, RationalFunction
+from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["RankTight", "find_rank_tight"]
 

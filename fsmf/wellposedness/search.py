@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from fsmf.wellposedness.criteria import fillings, find_incompatible, saturated_kinds, two_classes
+from fsmf.wellposedness.criteria import Filling, fillings, find_incompatible, saturated_kinds, two_classes
 from fsmf.wellposedness.pattern import Pattern, bits, mask_of
 from fsmf.wellposedness.proofs import Proof
-from fsmf.wellposedness.reductions import find_free_region, group_pattern, without_twins
+from fsmf.wellposedness.reductions import Freed, find_free_region, group_pattern, without_twins
 
-__all__ = ["Prover", "listed_kinds"]
+__all__ = ["Prover", "filling_proof", "freeing_proof", "listed_kinds"]
 
 # Beyond these sizes only the linear part is tried: the rest is for what reductions leave.
 _CLASSES, _KINDS = 64, 128
@@ -72,11 +72,7 @@ class Prover:
                 proofs.append(found)
             else:
                 proofs_of = {proof.pattern: proof for proof in proofs}
-                data = {
-                    "steps": [_listed(piece) for piece in freed.steps],
-                    "groups": [[_listed(piece) for piece in group] for group in freed.groups],
-                }
-                return Proof("free", pattern, tuple(proofs_of[part] for part in parts), data)
+                return Proof("free", pattern, tuple(proofs_of[part] for part in parts), _freed_data(freed))
         if not small:
             if whole and find_incompatible(pattern, self.deadline) is None:
                 return Proof("compatible", pattern)
@@ -110,15 +106,11 @@ class Prover:
 
     def _fill(self, pattern: Pattern) -> Proof | None:
         for filling in fillings(pattern):
-            data = {
-                "classes": list(bits(filling.classes)),
-                "used": [[j, list(bits(A))] for j, A in filling.used.items()],
-            }
             if filling.first is None:
-                return Proof("fill", pattern, (), data)
+                return filling_proof(pattern, filling)
             found = self.prove(filling.first)
             if found:
-                return Proof("fill", pattern, (found,), data)
+                return filling_proof(pattern, filling, found)
         return None
 
     def _saturate(self, pattern: Pattern) -> Proof | None:
@@ -128,6 +120,28 @@ class Prover:
             if first and second:
                 return Proof("saturated", pattern, (second, first), {"kind": kind})
         return None
+
+
+def freeing_proof(pattern: Pattern) -> Proof | None:
+    """Return a proof that all entries are free, or None."""
+    freed = find_free_region(pattern)
+    return None if freed is None or freed.groups else Proof("free", pattern, (), _freed_data(freed))
+
+
+def filling_proof(pattern: Pattern, filling: Filling, first: Proof | None = None) -> Proof:
+    """Return the proof that a filling gives, from one for its first columns if there are any."""
+    data = {
+        "classes": list(bits(filling.classes)),
+        "used": [[j, list(bits(A))] for j, A in filling.used.items()],
+    }
+    return Proof("fill", pattern, (first,) if first else (), data)
+
+
+def _freed_data(freed: Freed) -> dict[str, Any]:
+    return {
+        "steps": [_listed(piece) for piece in freed.steps],
+        "groups": [[_listed(piece) for piece in group] for group in freed.groups],
+    }
 
 
 def _size(patterns: list[Pattern]) -> tuple[int, int]:

@@ -14,6 +14,8 @@ from fsmf.certificates import Check, Verification
 from fsmf.errors import FileFormatError
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.chains import Chain
+from fsmf.wellposedness.joins import Joined
+from fsmf.wellposedness.lifting import Lifted
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_tight import RankTight
@@ -73,8 +75,9 @@ class WellPosed(Verdict):
     ----------
     supports : Supports
         The supports, left to right.
-    proof : Proof or Chain
-        Why products form a closed set: a tree of theorems, or a chain of Kronecker patterns.
+    proof : Proof, Chain, Split or Joined
+        Why products form a closed set: a tree of theorems, a chain of Kronecker patterns, groups that share
+        no place, or neighbours that count as one.
 
     Notes
     -----
@@ -91,7 +94,7 @@ class WellPosed(Verdict):
     (True, True)
     """
 
-    proof: Proof | Chain | Split
+    proof: Proof | Chain | Split | Joined
 
     answer: ClassVar[str] = "WellPosed"
 
@@ -125,8 +128,8 @@ class IllPosed(Verdict):
     ----------
     supports : Supports
         The supports, left to right.
-    proof : Witness or RankTight
-        The matrix, products that tend to it, and why it is not one.
+    proof : Witness, RankTight or Lifted
+        The matrix, products that tend to it, and why it is not one; `Lifted` where there are several factors.
 
     Notes
     -----
@@ -145,7 +148,7 @@ class IllPosed(Verdict):
     (True, True)
     """
 
-    proof: Witness | RankTight
+    proof: Witness | RankTight | Lifted
 
     answer: ClassVar[str] = "IllPosed"
 
@@ -154,7 +157,7 @@ class IllPosed(Verdict):
         """A matrix without a best product, shape ``(m, n)``."""
         return self.proof.matrix()
 
-    def witness(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array]:
+    def witness(self, t: float) -> tuple[sparse.csr_array, ...]:
         """Return factors whose product tends to the target as t tends to 0; they grow without bound.
 
         Parameters
@@ -165,7 +168,7 @@ class IllPosed(Verdict):
         Returns
         -------
         tuple of csr_array
-            X of shape ``(m, r)`` and Y of shape ``(r, n)``, on the supports.
+            One per factor, left to right, on the supports.
         """
         return self.proof.numeric(t)
 
@@ -267,9 +270,11 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
     try:
         supports = Supports(_support(entry) for entry in data["supports"])
         if data["verdict"] == "WellPosed":
-            (proof,) = (kind for kind in (Proof, Chain, Split) if kind.__name__.lower() in data)
+            (proof,) = (kind for kind in (Proof, Chain, Split, Joined) if kind.__name__.lower() in data)
             return WellPosed(supports, proof.from_dict(data[proof.__name__.lower()]))
         if data["verdict"] == "IllPosed":
+            if "lifted" in data:
+                return IllPosed(supports, Lifted.from_dict(data["lifted"], supports))
             (reason,) = (kind for kind in (Witness, RankTight) if kind.__name__.lower() in data)
             return IllPosed(supports, reason.from_dict(data[reason.__name__.lower()]))
         if data["verdict"] != "Undecided":

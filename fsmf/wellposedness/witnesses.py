@@ -12,28 +12,29 @@ So the distance of B from the products is 0 and is not attained, over the reals 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
-from fsmf.errors import FileFormatError, InputError, OptionError
+from fsmf.errors import FileFormatError, InputError
 from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.rational import (
+    Entries,
+    RationalFunction,
+    assembled,
+    entries_from_list,
+    entries_to_list,
+    evaluated,
+    limit_of,
+)
 
-__all__ = ["Entries", "Polynomial", "RationalFunction", "Variable", "Witness", "components", "is_within"]
+__all__ = ["Polynomial", "Variable", "Witness", "components", "is_within", "misplaced"]
 
-_T = TypeVar("_T")
-
-# What a matrix holds that is not zero: row, column, value.
-Entries = tuple[tuple[int, int, _T], ...]
-
-# Coefficients of the numerator and of the denominator, the constant one first.
-RationalFunction = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
 # An unknown entry of a factor: ("x", i, k) of the left one, ("y", k, j) of the right one.
 Variable = tuple[str, int, int]
 # A sum of terms: a coefficient, and the variables that it is multiplied by.
@@ -107,7 +108,7 @@ class Witness:
 
     def matrix(self) -> sparse.csr_array:
         """Return the target in floating point, a ``csr_array`` of shape `shape`."""
-        return _assembled(((i, j, float(value)) for i, j, value in self.target), self.shape)
+        return assembled(((i, j, float(value)) for i, j, value in self.target), self.shape)
 
     def numeric(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array]:
         """Return the factors at one point of the curve.
@@ -127,16 +128,8 @@ class Witness:
         OptionError
             If t is zero or not finite, or a pole of the curve.
         """
-        if not (np.isfinite(t) and t):
-            raise OptionError(
-                f"a point of the curve was asked for; found t = {t}; give a small t other than 0"
-            )
-        try:
-            left = ((i, k, _value(function, t)) for i, k, function in self.X)
-            right = ((k, j, _value(function, t)) for k, j, function in self.Y)
-            return _assembled(left, self.left.shape), _assembled(right, self.right.shape)
-        except ZeroDivisionError:
-            raise OptionError(f"t = {t} is a pole of the curve; give a t nearer to 0") from None
+        X, Y = evaluated(self.factors, self.supports, t)
+        return X, Y
 
     def verify(self) -> Verification:
         """Check the supports, the limit and the identity in exact arithmetic, with sympy alone.
@@ -261,10 +254,8 @@ class Witness:
             "left": _support_to_dict(self.left),
             "right": _support_to_dict(self.right),
             "target": [[i, j, str(value)] for i, j, value in self.target],
-            **{
-                name: [[i, j, *(" ".join(map(str, part)) for part in function)] for i, j, function in entries]
-                for name, entries in (("X", self.X), ("Y", self.Y))
-            },
+            "X": entries_to_list(self.X),
+            "Y": entries_to_list(self.Y),
             "cofactors": [[i, j, _polynomial_to_text(c)] for i, j, c in self.cofactors],
         }
 
@@ -288,18 +279,12 @@ class Witness:
             If something is missing or cannot be read.
         """
         try:
-            X, Y = (
-                tuple(
-                    (int(i), int(j), (_numbers(above), _numbers(below))) for i, j, above, below in data[name]
-                )
-                for name in ("X", "Y")
-            )
             return cls(
                 _support_from_dict(data["left"]),
                 _support_from_dict(data["right"]),
                 tuple((int(i), int(j), Fraction(value)) for i, j, value in data["target"]),
-                X,
-                Y,
+                entries_from_list(data["X"]),
+                entries_from_list(data["Y"]),
                 tuple((int(i), int(j), _polynomial_from_text(c)) for i, j, c in data["cofactors"]),
             )
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
@@ -310,10 +295,7 @@ class Witness:
         target = [(i, j) for i, j, _ in self.target]
         wrong = sum(i not in range(self.shape[0]) or j not in range(self.shape[1]) for i, j in target)
         wrong += len(target) - len(set(target))
-        for support, entries in ((self.left, self.X), (self.right, self.Y)):
-            wrong += len(entries) - len({(i, j) for i, j, _ in entries})
-            wrong += sum(not (is_within(support, i, j) and any(below)) for i, j, (_, below) in entries)
-        return wrong
+        return wrong + misplaced(self.left, self.X) + misplaced(self.right, self.Y)
 
     def _misused(self) -> int:
         """How many cofactors are repeated or out of range, or unknowns in them off the supports."""
@@ -331,33 +313,7 @@ class Witness:
         )
 
     def _limit_is_target(self) -> bool:
-        from sympy import QQ, field
-
-        _, t = field("t", QQ)
-
-        def function(parts: RationalFunction) -> Any:
-            above, below = (
-                sum((QQ(*c.as_integer_ratio()) * t**d for d, c in enumerate(p)), 0 * t) for p in parts
-            )
-            return above / below
-
-        right: dict[int, list[tuple[int, Any]]] = {}
-        for k, j, parts in self.Y:
-            right.setdefault(k, []).append((j, function(parts)))
-        product: dict[tuple[int, int], Any] = {}
-        for i, k, parts in self.X:
-            value = function(parts)
-            for j, other in right.get(k, ()):
-                product[i, j] = product.get((i, j), 0 * t) + value * other
-        limit = {}
-        for place, value in product.items():
-            above, below = (part.as_expr().subs(str(t), 0) for part in (value.numer, value.denom))
-            if not below:  # a fraction in lowest terms: a pole
-                return False
-            limit[place] = above / below
-        target = {(i, j): value for i, j, value in self.target if value}
-        found = {place: Fraction(int(v.p), int(v.q)) for place, v in limit.items() if v}
-        return found == target
+        return limit_of(self.factors) == {(i, j): value for i, j, value in self.target if value}
 
     def _identity(self) -> str:
         """What the sum of the identity is, as a polynomial."""
@@ -393,6 +349,12 @@ def _name(variable: Variable) -> str:
     return f"{letter}{i}_{j}"
 
 
+def misplaced(support: Support, entries: Entries[RationalFunction]) -> int:
+    """Return how many entries are repeated, off the support, or divided by 0."""
+    repeated = len(entries) - len({(i, j) for i, j, _ in entries})
+    return repeated + sum(not (is_within(support, i, j) and any(below)) for i, j, (_, below) in entries)
+
+
 def is_within(support: Support, i: int, j: int) -> bool:
     """Return whether a place is in range and on the support."""
     if i not in range(support.shape[0]):
@@ -410,18 +372,6 @@ def _renamed(polynomial: Polynomial, moved: Any) -> Polynomial:
     return tuple((c, tuple(sorted(map(moved, variables)))) for c, variables in polynomial)
 
 
-def _value(function: RationalFunction, t: float) -> float:
-    above, below = (sum(float(c) * t**d for d, c in enumerate(part)) for part in function)
-    return above / below
-
-
-def _assembled(entries: Iterable[tuple[int, int, float]], shape: tuple[int, int]) -> sparse.csr_array:
-    found = list(entries)
-    values: NDArray[Any] = np.array([value for _, _, value in found], dtype=float)
-    places = np.array([(i, j) for i, j, _ in found], dtype=np.intp).reshape(-1, 2).T
-    return sparse.csr_array((values, (places[0], places[1])), shape=shape)
-
-
 def _support_to_dict(support: Support) -> dict[str, Any]:
     rows = np.split(support.indices, support.indptr[1:-1])
     return {"n_columns": support.shape[1], "rows": [row.tolist() for row in rows]}
@@ -432,10 +382,6 @@ def _support_from_dict(data: Mapping[str, Any]) -> Support:
     lengths = [row.size for row in rows]
     places = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
     return Support.from_coordinates(*places, shape=(len(rows), int(data["n_columns"])))
-
-
-def _numbers(text: str) -> tuple[Fraction, ...]:
-    return tuple(map(Fraction, text.split()))
 
 
 def _polynomial_to_text(polynomial: Polynomial) -> str:
