@@ -15,6 +15,7 @@ _ROOMS = {
     "factorization": ("Factorization", "History", "Status", "load"),
     "factorizing": ("Plan", "explain", "factorize"),
     "product": ("Product",),
+    "product_certificates": ("StationaryProduct",),
     "solvers.als": ("ALS", "Sweep"),
     "solvers.base": ("Cost",),
     "solvers.block_svd": ("BlockSVD",),

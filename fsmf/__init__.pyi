@@ -20,6 +20,7 @@ from fsmf.factorizing import Plan as Plan
 from fsmf.factorizing import explain as explain
 from fsmf.factorizing import factorize as factorize
 from fsmf.product import Product as Product
+from fsmf.product_certificates import StationaryProduct as StationaryProduct
 from fsmf.solvers.als import ALS as ALS
 from fsmf.solvers.als import Sweep as Sweep
 from fsmf.solvers.base import Cost as Cost

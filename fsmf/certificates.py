@@ -38,6 +38,7 @@ __all__ = [
     "dense",
     "divided_factor",
     "product_error",
+    "proved_bound",
 ]
 
 # Places compared at a time when products are formed for checking.
@@ -168,7 +169,7 @@ class _Bracket:
 
     def _checks(self, A: Any, supports: Supports, factors: Sequence[Any], slack: float) -> list[Check]:
         error, out_of_reach = _residual_norms(A, supports, factors)
-        bound = _lower_bound(A, supports, self.blocks, out_of_reach)
+        bound = proved_bound(A, supports, self.blocks, out_of_reach)
         return [
             Check("error", self.error, error, close(self.error, error, slack)),
             Check(
@@ -387,8 +388,8 @@ def _residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple
     return math.hypot(*errors), math.hypot(*outside)
 
 
-def _lower_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reach: float) -> float:
-    """The bound that blocks prove, by counting components and by LAPACK singular values.
+def proved_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reach: float) -> float:
+    """Return the bound that blocks prove, by counting components and by LAPACK singular values.
 
     NaN where they prove nothing: a component that a block leaves out reaches one of its places, two blocks
     speak of the same place, or indices point nowhere.

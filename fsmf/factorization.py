@@ -21,12 +21,13 @@ from fsmf.chain_certificates import QuasiOptimum, SumBound
 from fsmf.errors import FileFormatError, FsmfError, ShapeError
 from fsmf.kernels.matrix import as_matrix
 from fsmf.product import Product, joined
+from fsmf.product_certificates import StationaryProduct
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.support import Support, Supports
 
 __all__ = ["Certificate", "Factorization", "History", "Status", "load"]
 
-Certificate = GlobalOptimum | QuasiOptimum | SumBound | StationaryPoint | ByConstruction
+Certificate = GlobalOptimum | QuasiOptimum | SumBound | StationaryPoint | StationaryProduct | ByConstruction
 
 _FORMAT = "fsmf factorization"
 _VERSION = 2
@@ -91,6 +92,11 @@ class History:
 
     def __len__(self) -> int:
         return len(self.error)
+
+    def scaled(self, exponent: int, n_factors: int) -> History:
+        """Return the history for ``2**exponent`` times the matrix, shared out between so many factors."""
+        share = 2.0 ** (exponent / n_factors)
+        return History(np.ldexp(self.error, exponent), self.factor_norm * share, self.seconds)
 
 
 class Factorization(Product):

@@ -99,7 +99,7 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
             f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
         )
     chosen = choose(structure, solver)
-    if not chosen.by_parts:
+    if not _goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen)
     norm = checked_norm(A)
     exponent = comfortable_exponent(A.dtype, norm)
@@ -116,6 +116,11 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
     return _assemble(structure, solved, A.dtype, norm, out_of_reach, exponent)
 
 
+def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
+    """Whether independent parts are solved one by one; only a pair is known to have any."""
+    return solver.by_parts and structure.is_pair
+
+
 def _whole(A: Any, structure: Structure, solver: Solver) -> Factorization:
     """Let a solver take the whole; if it can, it measures A in the pass that it makes anyway."""
     part, exponent = Part.whole(structure), 0
@@ -126,7 +131,9 @@ def _whole(A: Any, structure: Structure, solver: Solver) -> Factorization:
             whole = solver.solve(A, part)
     unfit = whole is None or not math.isfinite(whole.norm) or comfortable_exponent(A.dtype, whole.norm)
     if unfit:
-        exponent = comfortable_exponent(A.dtype, checked_norm(A))
+        # A multiple of the number of factors is shared out evenly.
+        exponent = comfortable_exponent(A.dtype, checked_norm(A)) // len(structure.supports)
+        exponent *= len(structure.supports)
         whole = solver.solve(divided(A, exponent), part, exponent=exponent)
     # The scale taken out of A goes back to the factors, a power of two to each; halves of it cannot overflow.
     half = exponent // 2
@@ -139,6 +146,7 @@ def _whole(A: Any, structure: Structure, solver: Solver) -> Factorization:
         norm=math.ldexp(whole.norm, exponent),
         status=whole.status,
         certificate=whole.certificate.scaled(2.0**half).scaled(2.0 ** (exponent - half)),
+        history=whole.history.scaled(exponent, len(whole.values)),
         solver=type(solver).__name__,
     )
 
@@ -248,7 +256,7 @@ def _merged(solutions: list[Solution], out_of_reach: float, exponent: int) -> Hi
         norm = math.hypot(frobenius_norm(solution.left), frobenius_norm(solution.right))
         norms += padded(history.factor_norm, norm) ** 2
         seconds = np.maximum(seconds, padded(history.seconds, 0.0))
-    return History(np.ldexp(np.sqrt(errors), exponent), np.sqrt(norms) * 2.0 ** (exponent / 2), seconds)
+    return History(np.sqrt(errors), np.sqrt(norms), seconds).scaled(exponent, 2)
 
 
 def _where(support: Support, own: Support, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any] | slice:
@@ -351,7 +359,7 @@ def explain(supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -
     answers = refusals(structure, table_of(solver))
     steps: list[tuple[tuple[int, int], Solver, Cost]] = []
     first = next((one for one, refusal in answers if refusal is None), None)
-    if first is not None and not first.by_parts:
+    if first is not None and not _goes_by_parts(first, structure):
         steps.append((structure.shape, first, first.predict(structure)))
     elif first is not None:
         for part, one in zip(structure.parts, _one_per_part(structure, solver), strict=True):

@@ -365,7 +365,6 @@ class TestMistakes:
     @pytest.fixture(autouse=True)
     def folder(self, saved, here):
         np.save("A.npy", np.eye(4))
-        np.save("corner.npy", np.tri(4))
         np.save("vector.npy", np.ones(4))
         np.save("cube.npy", np.ones((4, 4, 4)))
         np.save("nan.npy", np.diag([1, np.nan]))
@@ -403,7 +402,6 @@ class TestMistakes:
             ("factorize A.npy none.npz", "none.npz: No such file or directory"),
             ("factorize A.npy lu:5", "A has shape (4, 4)"),
             ("factorize A.npy nan.npy", "a support must hold only 0 and 1"),
-            ("factorize A.npy corner.npy", "two factors; found 1"),
             ("factorize A.npy lu:rank=2", "unknown; write lu:n"),
             ("factorize A.npy mnarch:blocks=2", "nor a name (arrow, banded"),
             ("factorize A.npy monarch", "lacks blocks"),

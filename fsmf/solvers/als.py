@@ -1,25 +1,28 @@
-"""Any two supports: alternating least squares, a stationary point, and a bound on what is left to gain."""
+"""Any supports: alternating least squares, a stationary point, and a bound on what is left to gain."""
 
 from __future__ import annotations
 
 import math
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
-from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError
-from fsmf.factorization import History, Status
-from fsmf.kernels.truncated_svd import truncated_svd
-from fsmf.solvers.base import Cost, Solution
+from fsmf.errors import OptionError
+from fsmf.factorization import Status
+from fsmf.solvers.base import Cost, Solution, WholeSolution
+from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
+from fsmf.solvers.problem_bound import best_bound
+from fsmf.solvers.problem_product import ProductProblem, product_cost
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
-from fsmf.supports.blocks import DisjointBlocks
-from fsmf.supports.layout import IndexLists
+from fsmf.solvers.problem_start import starting_points
+from fsmf.solvers.problem_sweep import LeastSquares
+from fsmf.solvers.problem_trail import LARGE, Clock, Trail
 from fsmf.tractability import Part, Structure
 
 __all__ = ["ALS", "Sweep"]
@@ -40,10 +43,6 @@ _SLOW, _RELAXED = 5e-4, 10
 # Seconds that a sweep takes however small the matrix.
 _OVERHEAD = 3e-4
 
-# Factors count as growing when their squared norm exceeds this multiple of what an exact, balanced product
-# without cancellation needs at most (2 √r ‖A‖), and rose over the last half of the sweeps by this ratio.
-_LARGE, _RISING = 4.0, 1.02
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -56,9 +55,9 @@ class Sweep:
     sweep : int
         How many sweeps of this start are done; 0 for the starting point itself.
     error : float
-        ‖A − X Y‖_F, in the units of A.
+        ‖A − X1 … XL‖_F, in the units of A.
     factor_norm : float
-        Norm of the balanced factors, in the units of √A.
+        Norm of the balanced factors, in the units of ``A^(1/L)``.
     seconds : float
         Time since the solve began, in seconds.
 
@@ -90,6 +89,11 @@ class ALS:
     singular vectors of each class's block, largest first, deflating. When the best of them ends with
     growing factors, one more follows the minimisers of a vanishing ridge.
 
+    Of another number of factors each is solved for in turn, the others held: what its entries share in the
+    objective is told by the supports, and systems that share nothing are solved apart, all of one size at
+    once; large ones by conjugate gradients, which also only lower the error. Starts split off one factor
+    after another, from the left and from the right, or take the longest chainable part of a chain alone.
+
     Parameters
     ----------
     starts : int
@@ -102,9 +106,10 @@ class ALS:
         A start has converged when three sweeps in a row lower the squared error (plus ridge term)
         by less than this fraction of it.
     ridge : float
-        Weight λ ≥ 0 in ``‖A − X Y‖² + λ(‖X‖² + ‖Y‖²)``, in the units of A. With λ > 0 a minimiser exists.
-    initial : Factorization or tuple of two arrays, optional
-        Warm start: factors of shapes ``(m, r)`` and ``(r, n)``, as they multiply.
+        Weight λ ≥ 0 in ``‖A − X1 … XL‖² + λ Σ‖Xi‖²``, in the units of ``A^(2 − 2/L)``: those of A for a
+        pair. With λ > 0 a minimiser exists.
+    initial : Factorization or tuple of arrays, optional
+        Warm start: factors of the shapes of the supports, as they multiply.
     rng : int or numpy.random.Generator
         Seed of the random starts; results are deterministic for a given seed.
     callback : callable, optional
@@ -118,14 +123,16 @@ class ALS:
 
     Notes
     -----
-    **Guarantee.** `StationaryPoint`: the gradient norm is recorded, and disjoint blocks prove a lower bound
-    on every product, so the gap to the optimum is known. When factors grow while the error falls,
-    the status says so and `NotAttainedWarning` is issued: the infimum may not be attained.
+    **Guarantee.** `StationaryPoint`, of other lengths than two `StationaryProduct`: the gradient norm is
+    recorded, and disjoint blocks prove a lower bound on every product, so the gap to the optimum is known.
+    When factors grow while the error falls, the status says so and `NotAttainedWarning` is issued: the
+    infimum may not be attained.
 
     **Cost.** Per sweep O(mnr + (m + n)r² + Σ_i k_i³), k_i being the size of each distinct row or column
     support. Computes in double precision, whatever A's; memory is three times A in double precision, plus
     dense factors. Where supports are sparse enough for it to pay, or that would be above a gigabyte, no m × n
-    array is set up, and mnr becomes the number of places in all components' rectangles.
+    array is set up, and mnr becomes the number of places in all components' rectangles. Of other lengths,
+    O(mnp) for each factor of p rows and O(k³) for each k entries that share an objective.
 
     References
     ----------
@@ -180,26 +187,29 @@ class ALS:
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
-        if not structure.is_pair:
-            return f"ALS takes two factors; found {len(structure.supports)}"
         return None
 
     def predict(self, structure: Structure) -> Cost:
         """Predict the cost of all starts and sweeps for supports that are not refused."""
         flops = nbytes = 0.0
-        for part in structure.parts:
+        parts = structure.parts if structure.is_pair else ()
+        for part in parts:
             one = sweep_cost(part.structure)
             flops, nbytes = flops + one[0], max(nbytes, one[1])
+        if not structure.is_pair:
+            flops, nbytes = product_cost(structure.supports)
         sweeps = self.starts * self.max_sweeps
-        return Cost(sweeps * flops, nbytes, sweeps * _OVERHEAD * len(structure.parts))
+        return Cost(sweeps * flops, nbytes, sweeps * _OVERHEAD * max(len(parts), len(structure.supports)))
 
     def solve(
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
-    ) -> Solution:
-        """Solve one part of A; see `Solver.solve`."""
+    ) -> Solution | WholeSolution:
+        """Solve one part of A, or the whole; see `Solver.solve`."""
+        if not part.structure.is_pair:
+            return self._solve_product(A, part, exponent, Clock(elapsed, self.max_seconds))
         n_sweeps = self.starts * self.max_sweeps
         problem = problem_of(A, part, ridge=self.ridge, exponent=exponent, n_sweeps=n_sweeps)
-        clock = _Clock(elapsed, self.max_seconds)
+        clock = Clock(elapsed, self.max_seconds)
         best: _Run | None = None
         for start, factors in enumerate(self._starting_points(problem, A.shape)):
             run = self._run(problem, factors, start, rest, clock)
@@ -215,8 +225,8 @@ class ALS:
             if run.objective < best.objective:
                 best = run
                 X, Y = problem.settled(run.X, run.Y)
-        status = self._warn(best, problem.balanced_norm(X, Y))
-        bound, blocks = _best_bound(problem, part)
+        status = best.warned(problem.balanced_norm(X, Y), ridge=self.ridge, name="ALS", stacklevel=3)
+        bound, blocks = best_bound(problem.block, part.structure)
         X, Y = X.astype(A.dtype), Y.astype(A.dtype)
         error = math.sqrt(problem.squared_error(X, Y))
         left, right = problem.values(X, Y)
@@ -227,10 +237,35 @@ class ALS:
             # The bound and the error are both exact only up to rounding.
             lower_bound=min(bound, error),
             status=status,
-            blocks=blocks,
+            blocks=part.locate(blocks),
             gradient_norm=problem.gradient_norm(X, Y),
             history=best.history,
         )
+
+    def _solve_product(self, A: Any, part: Part, exponent: int, clock: Clock) -> WholeSolution:
+        """Solve a product that is no pair, as a whole."""
+        problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        squares = LeastSquares(problem)
+        points = starting_points(problem, part.structure, np.random.default_rng(self.rng), self.initial)
+        best: Descent | None = None
+        for start, values in enumerate(islice(points, self.starts)):
+            run = alternate(
+                problem,
+                squares,
+                values,
+                max_sweeps=self.max_sweeps,
+                rtol=self.rtol,
+                clock=clock,
+                best=math.inf if best is None else best.objective,
+                report=partial(self._tell, start=start, rest=0.0, clock=clock),
+            )
+            if best is None or run.objective < best.objective:
+                best = run
+            if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
+                break
+        assert best is not None
+        status = best.warned(best.norm, ridge=self.ridge, name="ALS", stacklevel=5)
+        return whole_solution(best, part.structure, status)
 
     def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
         rng = np.random.default_rng(self.rng)
@@ -242,7 +277,7 @@ class ALS:
                 yield first(rng)
                 first = problem.random
 
-    def _ridge_path(self, problem: Problem, clock: _Clock) -> tuple[Array, Array]:
+    def _ridge_path(self, problem: Problem, clock: Clock) -> tuple[Array, Array]:
         """Start where factors stay small as long as they can: follow the minimisers of a vanishing ridge."""
         factors = problem.spectral(np.random.default_rng(self.rng))
         quiet = replace(self, callback=None, max_sweeps=_PATH_SWEEPS)
@@ -253,12 +288,12 @@ class ALS:
         return factors
 
     def _run(
-        self, problem: Problem, factors: tuple[Array, Array], start: int, rest: float, clock: _Clock
+        self, problem: Problem, factors: tuple[Array, Array], start: int, rest: float, clock: Clock
     ) -> _Run:
         """Sweep from one starting point until nothing is gained, or a budget ends."""
         relaxation = problem.relaxation(*factors)
         run = _Run(problem, *factors, None if relaxation is None else relaxation.squared_error)
-        if self._report(run, start, 0, rest, clock):
+        if self._tell(run, 0, start, rest, clock):
             run.status = Status.STOPPED
             return run
         ahead, step, limit, plain, idle = run.Y, 0.5, 1.0, True, 0
@@ -274,7 +309,7 @@ class ALS:
             gain = before - squared_error - problem.penalty(X, Y)
             norm = problem.balanced_norm(X, Y) if gain >= 0 else run.norm
             if problem.eps * norm**2 > max(
-                0.25 * math.sqrt(squared_error), problem.eps * _LARGE * run.ordinary
+                0.25 * math.sqrt(squared_error), problem.eps * LARGE * run.ordinary
             ):
                 # Stored in the user's precision, factors this large would lose what the sweep gained.
                 run.status = Status.CONVERGED
@@ -293,8 +328,8 @@ class ALS:
                 ahead, plain, limit, step = run.Y, True, step, step / 1.5
             if not gain >= _SLOW * before or sweep == _RELAXED:
                 relaxation = None
-            run.record(clock)
-            if self._report(run, start, sweep, rest, clock):
+            run.record(math.sqrt(run.squared_error), run.norm, clock)
+            if self._tell(run, sweep, start, rest, clock):
                 run.status = Status.STOPPED
                 break
             if gain >= 0:
@@ -306,115 +341,33 @@ class ALS:
                 break
         return run
 
-    def _report(self, run: _Run, start: int, sweep: int, rest: float, clock: _Clock) -> bool:
+    def _tell(self, run: _Run | Descent, sweep: int, start: int, rest: float, clock: Clock) -> bool:
         """Tell the callback where the run is; whether it wants to stop."""
         if self.callback is None:
             return False
         exponent = run.problem.exponent
         error = math.ldexp(math.hypot(rest, math.sqrt(run.squared_error)), exponent)
-        norm = run.norm * 2.0 ** (exponent / 2)
+        norm = run.norm * 2.0 ** (exponent / run.n_factors)
         return self.callback(Sweep(start, sweep, error, norm, clock.seconds())) is True
 
-    def _warn(self, run: _Run, settled_norm: float) -> Status:
-        """Tell growing factors from other ends, and warn of what a user should know."""
-        problem = run.problem
-        if not self.ridge and run.is_growing(settled_norm):
-            warnings.warn(
-                f"{Status.FACTORS_GROW.value}: after {len(run.errors)} sweeps the error is "
-                f"{run.errors[-1] / problem.norm:.3g} of the norm of A and the factors are "
-                f"{run.norms[-1] / run.norms[0]:.3g} times as large as at first; "
-                "the infimum may not be attained; use ridge= to bound the factors",
-                NotAttainedWarning,
-                stacklevel=4,
-            )
-            return Status.FACTORS_GROW
-        if run.status is Status.OUT_OF_BUDGET:
-            warnings.warn(
-                f"ALS is out of budget after {len(run.errors)} sweeps: the error was still falling; raise "
-                "max_sweeps or max_seconds, or rtol if the result is good enough",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        return run.status
 
-
-class _Clock:
-    """Seconds since the solve began, and whether they are used up."""
-
-    def __init__(self, elapsed: float, max_seconds: float | None) -> None:
-        self._zero = time.perf_counter() - elapsed
-        self._limit = math.inf if max_seconds is None else max_seconds
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self._zero
-
-    def is_over(self) -> bool:
-        return self.seconds() >= self._limit
-
-
-class _Run:
+class _Run(Trail):
     """One start: the best factors so far and how they came about."""
 
+    n_factors = 2
+
     def __init__(self, problem: Problem, X: Array, Y: Array, squared_error: float | None) -> None:
+        # Balanced factors need no squared norm above 2 √r ‖A‖.
+        super().__init__(problem.norm, 2 * math.sqrt(min(problem.part.structure.shape)) * problem.norm)
         self.problem, self.X, self.Y = problem, X, Y
         self.squared_error = problem.squared_error(X, Y) if squared_error is None else squared_error
         self.norm = problem.balanced_norm(X, Y)
-        self.status = Status.OUT_OF_BUDGET
-        self.errors: list[float] = []
-        self.norms: list[float] = []
-        self.times: list[float] = []
 
     @property
     def objective(self) -> float:
         return self.squared_error + self.problem.penalty(self.X, self.Y)
 
     @property
-    def ordinary(self) -> float:
-        """A squared norm that balanced factors of A, or of anything smaller, need not exceed."""
-        return 2 * math.sqrt(min(self.problem.part.structure.shape)) * self.problem.norm
-
-    @property
     def is_exact(self) -> bool:
         """Whether the error is only the rounding of the stored factors."""
         return self.objective <= (4 * self.problem.eps * (self.problem.norm + self.norm**2)) ** 2
-
-    def record(self, clock: _Clock) -> None:
-        self.errors.append(math.sqrt(self.squared_error))
-        self.norms.append(self.norm)
-        self.times.append(clock.seconds())
-
-    @property
-    def history(self) -> History:
-        return History(np.array(self.errors), np.array(self.norms), np.array(self.times))
-
-    def is_growing(self, settled_norm: float) -> bool:
-        """Whether factors are far larger than needed, and grew over the last half of the sweeps.
-
-        The norm is the one that is left when the product is kept and the norm lowered.
-        """
-        middle = len(self.norms) // 2
-        return (
-            len(self.norms) >= 10
-            and settled_norm**2 > _LARGE * self.ordinary
-            and self.norms[-1] > _RISING * self.norms[middle]
-            and self.errors[-1] < self.errors[middle]
-        )
-
-
-def _best_bound(problem: Problem, part: Part) -> tuple[float, DisjointBlocks]:
-    """The best of the lower bounds that the families of disjoint blocks prove."""
-    nothing = IndexLists.of_arrays([])
-    best, proof = 0.0, DisjointBlocks(nothing, nothing, nothing)
-    for blocks in part.structure.block_families:
-        ranks = blocks.components.sizes
-        pieces = (problem.block(blocks.rows[t], blocks.columns[t]) for t in range(len(blocks)))
-        bound = math.hypot(*(_tail(piece, rank) for piece, rank in zip(pieces, ranks, strict=True)))
-        if bound > best:
-            best, proof = bound, part.locate(blocks)
-    return best, proof
-
-
-def _tail(block: Array, rank: int | np.integer[Any]) -> float:
-    """How far a block is from the nearest one of that rank."""
-    i, j = (np.arange(side)[None] for side in block.shape)
-    return float(truncated_svd(block, i, j, int(rank)).tails[0])

@@ -98,6 +98,8 @@ class WholeSolution:
         ‖A‖_F of A as the solver was given it; not finite if A is not, and then nothing else means anything.
     rows, columns : ndarray of int, optional
         Permutations of the outer sides, as `fsmf.Product` takes them.
+    history : History
+        What an iterative solver went through.
     """
 
     supports: Supports
@@ -107,6 +109,7 @@ class WholeSolution:
     norm: float
     rows: NDArray[Any] | None = None
     columns: NDArray[Any] | None = None
+    history: History = field(default_factory=History)
 
 
 class Solver(Protocol):

@@ -226,6 +226,18 @@ class Supports(tuple[Support, ...]):
         """The supports of the transposed product: each transposed, in reverse order."""
         return Supports((support.T for support in reversed(self)), self.name and f"{self.name}.T")
 
+    def cut(self, s: int) -> Supports:
+        """Return the pair of supports of the products of the first `s` factors and of the others."""
+        return Supports((Supports(self[:s]).reached, Supports(self[s:]).reached))
+
+    @property
+    def reached(self) -> Support:
+        """Where the product may be nonzero."""
+        product = self[0].to_sparse()
+        for factor in self[1:]:
+            product = (product @ factor.to_sparse()).astype(bool)
+        return Support(product)
+
     def __repr__(self) -> str:
         shapes = " · ".join(f"{m}×{n}" for m, n in (support.shape for support in self))
         name = f"{self.name}: " if self.name else ""

@@ -12,7 +12,7 @@ HOUSE = [  # roof first; a new room gets its floor here
     {"approximating", "factorizing", "transforms", "training"},
     {"solvers"},
     {"brackets", "factorization", "placing", "product", "solving", "stages", "thresholding", "wellposedness"},
-    {"certificates", "chain_certificates"},
+    {"certificates", "chain_certificates", "product_certificates"},
     {"tractability"},
     {"supports"},
     {"kernels", "errors"},

@@ -1,0 +1,122 @@
+"""What a product of any number of factors promises: stationarity, and a bound that a cut into a pair proves.
+
+Cut between two factors, a product X1 … XL is a product of two, on the supports of ``X1 … Xs`` and of
+``Xs+1 … XL``; whatever bounds every product of that pair bounds this one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsmf.certificates import Check, StationaryPoint, Verification, close, dense, divided_factor, proved_bound
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.supports.support import Supports
+
+__all__ = ["StationaryProduct"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StationaryProduct(StationaryPoint):
+    """Certify a stationary point of any number of factors, and how far below it the optimum can be.
+
+    Attributes
+    ----------
+    error : float
+        ‖A − X1 … XL‖_F, in the units of A.
+    lower_bound : float
+        What the blocks prove that every product misses.
+    out_of_reach : float
+        ‖A‖_F on the places that no product reaches.
+    blocks : DisjointBlocks
+        The disjoint blocks that prove the bound, of the pair that the product is when it is cut.
+    gradient_norm : float
+        Norm of the gradient of ``½‖A − X1 … XL‖² + ½ ridge Σ‖Xi‖²`` on the supports, divided by ‖A‖ and by
+        ``(Σ_i ‖X1 … Xi−1‖² ‖Xi+1 … XL‖²)^½``, an empty product counting 1: it has no unit.
+    ridge : float
+        The weight of the squared factor norms in the objective, in the units of ``A^(2 − 2/L)``; 0 for none.
+    n_factors : int
+        Number of factors L.
+    cut : int
+        Number of factors on the left of the cut; 0 where there is no block.
+
+    Notes
+    -----
+    As for a pair, the optimum lies between `lower_bound` and `error`.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> A = np.random.default_rng(0).standard_normal((4, 4))
+    >>> F = fsmf.factorize(A, fsmf.kaleidoscope(4))
+    >>> F.certificate.name, F.certificate.n_factors, bool(F.verify(A))
+    ('StationaryProduct', 4, True)
+    """
+
+    n_factors: int
+    cut: int
+
+    name: ClassVar[str] = "StationaryProduct"
+    in_units: ClassVar[tuple[str, ...]] = ("error", "lower_bound", "out_of_reach")
+
+    def scaled(self, factor: float) -> Self:
+        """Return the certificate of the problem for a multiple of A, shared out between the factors."""
+        ridge = self.ridge * factor ** (2 - 2 / self.n_factors)
+        return replace(super().scaled(factor), ridge=ridge)
+
+    def transposed(self) -> Self:
+        """Return the certificate of the transposed problem."""
+        cut = self.n_factors - self.cut if self.cut else 0
+        return replace(super().transposed(), cut=cut)
+
+    def verify(self, A: Any, supports: Supports, factors: Sequence[Any]) -> Verification:
+        """Check every number from A, the supports and the factors alone, as `StationaryPoint.verify`."""
+        A, L, dtype = dense(A), len(factors), factors[0].dtype
+        A = A.astype(np.result_type(A.dtype, np.float64), copy=False)
+        share = comfortable_exponent(A.dtype, frobenius_norm(A)) // L
+        half = share * L // 2
+        scaled = self.scaled(2.0**-half).scaled(2.0 ** (half - share * L))
+        own = [divided_factor(factor.astype(A.dtype), share) for factor in factors]
+        return Verification(tuple(scaled._all_checks(divided(A, share * L), supports, own, dtype)))
+
+    def _all_checks(self, A: Array, supports: Supports, factors: Sequence[Any], dtype: Any) -> list[Check]:
+        norm, L = frobenius_norm(A), len(factors)
+        lefts, rights = [sparse.eye_array(A.shape[0])], [sparse.eye_array(A.shape[1])]
+        for X, Y in zip(factors, reversed(factors), strict=True):
+            lefts.append(dense(lefts[-1] @ X))
+            rights.append(dense(Y @ rights[-1]))
+        terms = abs(factors[0])
+        for X in factors[1:]:
+            terms = terms @ abs(X)
+        slack = 64 * L * float(np.finfo(dtype).eps) * (norm + frobenius_norm(terms))
+        residual = A - lefts[-1]
+        error, outside = frobenius_norm(residual), frobenius_norm(A[~supports.reached.toarray()])
+        bound = outside if not self.cut and not len(self.blocks) else math.nan
+        if 0 < self.cut < L and len(self.blocks):
+            bound = proved_bound(A, supports.cut(self.cut), self.blocks, outside)
+        gradients, sizes = [], []
+        for i, (X, support) in enumerate(zip(factors, supports, strict=True)):
+            left, right = lefts[i], rights[L - 1 - i]
+            pulled = left.conj().T @ residual @ right.conj().T
+            gradients.append(frobenius_norm(pulled[support.coordinates()] - self.ridge * X.data))
+            sizes.append((frobenius_norm(left) if i else 1.0) * (frobenius_norm(right) if i < L - 1 else 1.0))
+        scale = norm * math.hypot(*sizes)
+        gradient = math.hypot(*gradients) / scale if scale else 0.0
+        rounding = slack / norm if norm else 0.0
+        return [
+            Check("error", self.error, error, close(self.error, error, slack)),
+            Check("out of reach", self.out_of_reach, outside, close(self.out_of_reach, outside, slack)),
+            Check("lower bound", self.lower_bound, bound, close(self.lower_bound, bound, slack)),
+            Check("gradient", self.gradient_norm, gradient, close(self.gradient_norm, gradient, rounding)),
+            Check("factors", self.n_factors, L, self.n_factors == L),
+            Check("bound ≤ error", self.lower_bound, error, self.lower_bound <= error * (1 + 1e-7) + slack),
+        ]

@@ -1,0 +1,121 @@
+"""Sweeps over a product of any number of factors, extrapolated, from one starting point; and the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from fsmf.factorization import Status
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.product_certificates import StationaryProduct
+from fsmf.solvers.base import WholeSolution
+from fsmf.solvers.problem_bound import best_cut
+from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.solvers.problem_sweep import LeastSquares
+from fsmf.solvers.problem_trail import LARGE, Clock, Trail
+from fsmf.tractability import Structure
+
+__all__ = ["Descent", "alternate", "whole_solution"]
+
+# Sweeps in a row that must gain less than `rtol` before a start counts as converged.
+_PATIENCE = 3
+
+# A start is abandoned after so many sweeps when the best one is further away than the last sweep times this.
+_PROBATION, _HOPE = 20, 200
+
+
+class Descent(Trail):
+    """One start: the values so far and how they came about."""
+
+    def __init__(self, problem: ProductProblem, values: Values) -> None:
+        super().__init__(problem.norm, problem.ordinary)
+        self.problem, self.n_factors = problem, len(problem)
+        self.take(problem.balanced(values), problem.squared(problem.residual(values)))
+
+    def take(self, values: Values, squared_error: float) -> None:
+        """Go on from these values."""
+        self.values, self.squared_error = values, squared_error
+        self.norm = self.problem.factor_norm(self.values)
+        self.rounding = self.problem.rounding(values)
+        self.objective = squared_error + self.problem.penalty(self.values)
+
+    def note(self, clock: Clock) -> None:
+        """Record where it is."""
+        self.record(math.sqrt(self.squared_error), self.norm, clock)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the error is only the rounding of the stored factors."""
+        return math.sqrt(self.objective) <= 4 * (self.problem.eps * self.problem.norm + self.rounding)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether factors are so large that storing them would lose what the last sweeps gained."""
+        return self.norm**2 > LARGE * self.ordinary and self.rounding > 0.25 * math.sqrt(self.squared_error)
+
+
+def alternate(
+    problem: ProductProblem,
+    squares: LeastSquares,
+    values: Values,
+    *,
+    max_sweeps: int,
+    rtol: float,
+    clock: Clock,
+    best: float = math.inf,
+    report: Callable[[Descent, int], bool] = lambda run, sweep: False,
+) -> Descent:
+    """Sweep until nothing is gained, a budget ends, or the best objective known is out of sight."""
+    run = Descent(problem, values)
+    if report(run, 0):
+        run.status = Status.STOPPED
+        return run
+    ahead, step, limit, plain, idle = run.values, 0.5, 1.0, True, 0
+    for sweep in range(1, max_sweeps + 1):
+        found, squared_error = squares.sweep(ahead)
+        before, held = run.objective, run.values
+        found = problem.balanced(found)
+        gain = before - squared_error - problem.penalty(found)
+        if gain >= 0:
+            run.take(found, squared_error)
+            ahead = [new + step * (new - old) for new, old in zip(run.values, held, strict=True)]
+            limit, step = (limit, step) if plain else (min(1.0, 1.05 * limit), min(limit, 1.1 * step))
+            plain = False
+            idle = idle + 1 if gain <= rtol * before else 0
+        else:
+            # A plain sweep can only fail to gain by rounding.
+            idle += plain
+            ahead, plain, limit, step = run.values, True, step, step / 1.5
+        run.note(clock)
+        if report(run, sweep):
+            run.status = Status.STOPPED
+            break
+        if idle >= _PATIENCE or run.is_exact or run.is_lost:
+            run.status = Status.CONVERGED
+            break
+        if clock.is_over() or (sweep >= _PROBATION and gain >= 0 and run.objective - best > _HOPE * gain):
+            break
+    return run
+
+
+def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeSolution:
+    """The values as the user's dtype holds them, measured, with the bound that the supports prove."""
+    problem = run.problem
+    stored = [value.astype(problem.dtype) for value in run.values]
+    values = [value.astype(problem.A.dtype) for value in stored]
+    error = math.sqrt(problem.squared(problem.residual(values)))
+    cut, bound, blocks = best_cut(problem.A, structure.supports)
+    within = structure.supports.reached.toarray()
+    out_of_reach = frobenius_norm(problem.A[~within])
+    certificate = StationaryProduct(
+        error=error,
+        # The bound and the error are both exact only up to rounding.
+        lower_bound=min(math.hypot(bound, out_of_reach), error),
+        out_of_reach=out_of_reach,
+        blocks=blocks,
+        gradient_norm=problem.relative_gradient(values),
+        ridge=problem.ridge,
+        n_factors=len(problem),
+        cut=cut,
+    )
+    return WholeSolution(structure.supports, stored, certificate, status, problem.norm, history=run.history)

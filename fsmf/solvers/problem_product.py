@@ -1,0 +1,243 @@
+"""The product of any number of factors on any supports: its objective, its gradient, its scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsmf.certificates import dense
+from fsmf.errors import OptionError, ShapeError
+from fsmf.factorization import Factorization
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.supports.layout import Index
+from fsmf.supports.support import Support, Supports
+from fsmf.tractability import Part
+
+__all__ = ["ProductProblem", "Values", "product_cost"]
+
+Array = NDArray[Any]
+
+# The values of all factors, each in the row-major order of its support.
+Values = list[Array]
+
+# Factors of at most so many places, or of so large a share of nonzeros, are multiplied as dense arrays.
+_SMALL, _DENSE = 4096, 0.25
+
+# Rounds of balancing: one settles a pair, and few a chain.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True, eq=False)
+class ProductProblem:
+    """Minimise ``‖A − X1 … XL‖² + ridge Σ‖Xi‖²`` on given supports.
+
+    Attributes
+    ----------
+    A : ndarray, shape (m, n)
+        The matrix, in double precision.
+    supports : Supports
+        One support per factor.
+    ridge : float
+        Weight of the squared factor norms.
+    exponent : int
+        The matrix is that of the user divided by ``2**exponent``.
+    dtype : dtype
+        The user's dtype, in which the factors will be stored.
+    norm : float
+        ‖A‖_F.
+    """
+
+    A: Array
+    supports: Supports
+    ridge: float
+    exponent: int
+    dtype: np.dtype[Any]
+    norm: float
+
+    @classmethod
+    def of(cls, A: Any, part: Part, *, ridge: float, exponent: int) -> ProductProblem:
+        """Take a whole matrix, which was divided by ``2**exponent``; the ridge was not."""
+        supports = part.structure.supports
+        own = A.toarray() if sparse.issparse(A) else A
+        own = own.astype(np.result_type(A.dtype, np.float64), copy=False)
+        ridge *= 2.0 ** (-exponent * (2 - 2 / len(supports)))
+        return cls(own, supports, ridge, exponent, A.dtype, frobenius_norm(own))
+
+    def __len__(self) -> int:
+        return len(self.supports)
+
+    @property
+    def eps(self) -> float:
+        """Rounding of the user's dtype."""
+        return float(np.finfo(self.dtype).eps)
+
+    @cached_property
+    def places(self) -> list[tuple[Index, Index]]:
+        """Rows and columns of the nonzeros of each factor."""
+        return [support.coordinates() for support in self.supports]
+
+    def factor(self, i: int, values: Array) -> Any:
+        """Factor i with these values, dense or sparse, whichever multiplies faster."""
+        support = self.supports[i]
+        if math.prod(support.shape) <= _SMALL or support.density > _DENSE:
+            dense = np.zeros(support.shape, values.dtype)
+            dense[self.places[i]] = values
+            return dense
+        return sparse.csr_array((values, support.indices, support.indptr), shape=support.shape)
+
+    def factors(self, values: Values) -> list[Any]:
+        """All factors."""
+        return [self.factor(i, value) for i, value in enumerate(values)]
+
+    def prefixes(self, values: Values) -> list[Array | None]:
+        """X1, X1 X2, …, of one factor up to all; before them None, the identity."""
+        own = self.factors(values)
+        return [None, *accumulate(own[1:], lambda product, X: product @ X, initial=dense(own[0]))]
+
+    def suffixes(self, values: Values) -> list[Array | None]:
+        """X2 … XL, X3 … XL, …, XL, and then None, the identity."""
+        own = self.factors(values)[:0:-1]
+        if not own:
+            return [None]
+        products = accumulate(own[1:], lambda product, X: X @ product, initial=dense(own[0]))
+        return [*reversed([*products]), None]
+
+    def residual(self, values: Values) -> Array:
+        """Return ``A − X1 … XL``."""
+        product = self.prefixes(values)[-1]
+        assert product is not None
+        return self.A - product
+
+    def squared(self, residual: Array) -> float:
+        """Return the squared norm of a residual."""
+        return frobenius_norm(residual) ** 2
+
+    def penalty(self, values: Values) -> float:
+        """Return ``ridge Σ‖Xi‖²``."""
+        return self.ridge * sum(frobenius_norm(value) ** 2 for value in values) if self.ridge else 0.0
+
+    def pull(self, i: int, left: Array | None, residual: Array, right: Array | None) -> Array:
+        """Return ``leftᴴ residual rightᴴ`` at the places of factor i; None stands for the identity."""
+        if left is not None:
+            residual = left.conj().T @ residual
+        rows, columns = self.places[i]
+        if right is None:
+            at_places: Array = residual[rows, columns]
+        elif len(rows) * 8 < math.prod(self.supports[i].shape):
+            at_places = np.einsum("kj,kj->k", residual[rows], right[columns].conj())
+        else:
+            at_places = (residual @ right.conj().T)[rows, columns]
+        return at_places
+
+    def gradient(self, values: Values) -> Values:
+        """Half the negative gradient of the objective, for each factor."""
+        residual = self.residual(values)
+        sides = zip(self.prefixes(values)[:-1], self.suffixes(values), values, strict=True)
+        return [
+            self.pull(i, left, residual, right) - self.ridge * value
+            for i, (left, right, value) in enumerate(sides)
+        ]
+
+    def relative_gradient(self, values: Values) -> float:
+        """The norm of half the gradient without its unit, as a certificate states it."""
+        pairs = zip(self.prefixes(values)[:-1], self.suffixes(values), strict=True)
+        sizes = [math.prod(frobenius_norm(side) for side in pair if side is not None) for pair in pairs]
+        scale = self.norm * math.hypot(*sizes)
+        return math.hypot(*map(frobenius_norm, self.gradient(values))) / scale if scale else 0.0
+
+    def balanced(self, values: Values) -> Values:
+        """Values of the same product whose factors meet with equal norms at each interface.
+
+        Column k of a factor and row k of the next are given equal norms, a few times over.
+        """
+        values = list(values)
+        for _ in range(_ROUNDS if len(values) > 2 else 1):
+            for i in range(len(values) - 1):
+                own, k = self.places[i][1], self.places[i + 1][0]
+                r = self.supports[i].shape[1]
+                x = np.bincount(own, weights=np.abs(values[i]) ** 2, minlength=r)
+                y = np.bincount(k, weights=np.abs(values[i + 1]) ** 2, minlength=r)
+                scale = np.divide(y, x, out=np.ones(r), where=(x > 0) & (y > 0)) ** 0.25
+                values[i], values[i + 1] = values[i] * scale[own], values[i + 1] / scale[k]
+        return values
+
+    def factor_norm(self, values: Values) -> float:
+        """``(Σ‖Xi‖²)^½``, in the units of ‖A‖^(1/L)."""
+        return math.hypot(*map(frobenius_norm, values))
+
+    def rounding(self, values: Values) -> float:
+        """How much rounding of the factors to the user's dtype moves their product, about."""
+        terms = self.prefixes([np.abs(value) for value in values])[-1]
+        return self.eps * frobenius_norm(terms)
+
+    @property
+    def ordinary(self) -> float:
+        """A squared norm that balanced factors of A, or of anything smaller, need not exceed."""
+        L = len(self)
+        r = min(side for support in self.supports for side in support.shape)
+        return float(L * r ** (1 - 1 / L) * self.norm ** (2 / L))
+
+    def warm(self, initial: Any) -> Values:
+        """Values on the supports of given factors."""
+        factors = initial.factors if isinstance(initial, Factorization) else initial
+        if not isinstance(factors, tuple | list) or len(factors) != len(self):
+            raise ShapeError(
+                f"initial must be a Factorization or {len(self)} factors, as they multiply; found "
+                f"{type(factors).__name__}"
+            )
+        share = self.exponent / len(self)
+        return [
+            self._start(factor, support) * 2.0**-share
+            for factor, support in zip(factors, self.supports, strict=True)
+        ]
+
+    def _start(self, factor: Any, support: Support) -> Array:
+        factor = factor.toarray() if sparse.issparse(factor) else np.asarray(factor)
+        if factor.shape != support.shape:
+            raise ShapeError(
+                f"initial must be factors of the shapes of the supports; found one of shape {factor.shape} "
+                f"for a support of shape {support.shape}"
+            )
+        if factor.dtype.kind not in "biufc" or not np.isfinite(factor).all():
+            raise OptionError("initial must be finite numbers; found something else")
+        if factor.dtype.kind == "c" and not np.iscomplexobj(self.A):
+            raise OptionError("initial must be real, as A is; found complex factors")
+        values = factor[support.coordinates()].astype(self.A.dtype)
+        # Squares must be floats; the scale is the first thing that a sweep corrects.
+        norm = frobenius_norm(values)
+        tamed: Array = divided(
+            values, comfortable_exponent(values.dtype, norm) if math.isfinite(norm) else 1024
+        )
+        return tamed
+
+    def random(self, rng: np.random.Generator) -> Values:
+        """Draw Gaussian factors of the size that makes their product about as large as A."""
+        paths = np.ones(self.supports.shape[0])
+        for support in self.supports:
+            paths = paths @ support.to_sparse().astype(float)
+        n_paths = float(paths.sum())
+        scale = (self.norm / math.sqrt(n_paths)) ** (1 / len(self)) if n_paths and self.norm else 1.0
+        return [scale * self.gaussian(rng, support.nnz) for support in self.supports]
+
+    def gaussian(self, rng: np.random.Generator, size: int) -> Array:
+        """Draw so many numbers, complex if A is."""
+        values = rng.standard_normal(size)
+        return values + 1j * rng.standard_normal(size) if np.iscomplexobj(self.A) else values
+
+
+def product_cost(supports: Supports) -> tuple[float, float]:
+    """Operations of a sweep over all factors, and bytes of memory beyond A."""
+    m, n = supports.shape
+    flops = 0.0
+    for support in supports:
+        p, q = support.shape
+        flops += 4.0 * m * n * p + 2.0 * m * q * n + 2.0 * (m * p * p + n * q * q) + support.nnz**2
+    return flops, 8.0 * (4 * m * n + sum(m * s.shape[1] + s.shape[0] * n for s in supports))

@@ -1,0 +1,109 @@
+"""Where iterations over a product start: from pairs split off one after another, from parts, at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from fsmf.solvers.problem import PairProblem
+from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.supports.kronecker import Architecture
+from fsmf.supports.support import Supports
+from fsmf.tractability import Part, Structure
+
+__all__ = ["starting_points"]
+
+Array = NDArray[Any]
+
+# Passes over the two factors of a pair before the left one is kept.
+_PASSES = 5
+
+# How much of a random start is added to any other: what is split off exactly can be a saddle point.
+_NOISE = 1e-3
+
+
+def starting_points(
+    problem: ProductProblem, structure: Structure, rng: np.random.Generator, initial: Any = None
+) -> Iterator[Values]:
+    """Yield starting points without end: the warm one, those made of parts of the problem, random ones.
+
+    A chain that has a chainable prefix (suffix) begins with that one alone, the others being identities,
+    where they can. Then a pair is split off from the left, factor after factor, as a hierarchical
+    factorization does; and from the right.
+    """
+    if initial is not None:
+        yield problem.warm(initial)
+    for values in _made_of_parts(problem, structure, rng):
+        noise = problem.random(rng)
+        yield [value + _NOISE * some for value, some in zip(problem.balanced(values), noise, strict=True)]
+    while True:
+        yield problem.random(rng)
+
+
+def _made_of_parts(
+    problem: ProductProblem, structure: Structure, rng: np.random.Generator
+) -> Iterator[Values]:
+    turned = replace(problem, A=problem.A.T, supports=problem.supports.T)
+    patterns = () if structure.arrangement is None else structure.arrangement.architecture.patterns
+    yield from _with_identities(problem, patterns, rng)
+    mirrored = tuple(pattern.T for pattern in reversed(patterns))
+    yield from (_turned(turned, values) for values in _with_identities(turned, mirrored, rng))
+    yield _split_off(problem.A, problem.supports, rng)
+    if len(problem) > 2:
+        yield _turned(turned, _split_off(turned.A, turned.supports, rng))
+
+
+def _with_identities(
+    problem: ProductProblem, patterns: tuple[Any, ...], rng: np.random.Generator
+) -> Iterator[Values]:
+    """The longest chainable prefix alone, if identities can follow."""
+    lengths = range(len(patterns) - 1, 0, -1)
+    s = next((s for s in lengths if Architecture(patterns[:s]).is_chainable), len(problem))
+    others = problem.supports[s:]
+    if others and all(_has_diagonal(support.to_sparse()) for support in others):
+        ones = [(rows == columns).astype(problem.A.dtype) for rows, columns in problem.places[s:]]
+        yield [*_split_off(problem.A, Supports(problem.supports[:s]), rng), *ones]
+
+
+def _has_diagonal(pattern: sparse.csr_array) -> bool:
+    return pattern.shape[0] == pattern.shape[1] and bool(pattern.diagonal().all())
+
+
+def _split_off(A: Array, supports: Supports, rng: np.random.Generator) -> Values:
+    """Factor after factor from the left: the best pair of it and of all others, whose factor is split next.
+
+    The left factor keeps orthonormal columns within each class, so that what is lost of the right one is
+    lost of A.
+    """
+    values = []
+    for s in range(1, len(supports)):
+        pair = Supports((supports[s - 1], Supports(supports[s - 1 :]).cut(1)[1]))
+        problem = PairProblem.of(A, Part.whole(Structure(pair)), ridge=0.0, exponent=0)
+        X, Y = problem.spectral(rng)
+        for _ in range(_PASSES):
+            X = problem.solve_left(Y)
+            Y, _ = problem.solve_right(X)
+        classes = problem.part.structure.classes
+        for members, rows, _ in map(classes.__getitem__, range(len(classes))):
+            Q, R = np.linalg.qr(X[np.ix_(rows, members)])
+            k = Q.shape[1]
+            X[np.ix_(rows, members[:k])], Y[members[:k]] = Q, R @ Y[members]
+            X[np.ix_(rows, members[k:])], Y[members[k:]] = 0, 0
+        values.append(X[supports[s - 1].coordinates()])
+        A = Y
+    return [*values, A[supports[-1].coordinates()]]
+
+
+def _turned(turned: ProductProblem, values: Values) -> Values:
+    """Values of the transposed problem, for the problem itself."""
+    return [
+        sparse.csr_array((value, (columns, rows)), shape=support.shape[::-1]).data
+        for value, (rows, columns), support in reversed(
+            list(zip(values, turned.places, turned.supports, strict=True))
+        )
+    ]
