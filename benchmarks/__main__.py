@@ -11,6 +11,7 @@ BENCHMARKS = [
     "bench_apply",
     "bench_limits",
     "bench_wellposed",
+    "bench_nn",
 ]
 
 if __name__ == "__main__":

@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import make_pictures
 
 import fsmf
-from fsmf import drawing, training, transforms
+from fsmf import drawing, nn, training, transforms
 from fsmf.solvers.dispatch import TABLE, choose
 
 DOCS = Path(__file__).parent
 GENERATED = DOCS / "generated"
-ROOMS = (drawing, training, transforms)  # whose names are public, too
+ROOMS = (drawing, nn, training, transforms)  # whose names are public, too
 
 project = "fsmf"
 author = copyright = "the fsmf developers"  # the name is Sphinx's

@@ -69,7 +69,7 @@ _ROOMS = {
     "wellposedness.witnesses": ("Witness",),
 }
 _HOMES = {name: f"fsmf.{room}" for room, names in _ROOMS.items() for name in names}
-_PACKAGES = ("errors", "training", "transforms")
+_PACKAGES = ("errors", "nn", "training", "transforms")
 
 __all__ = sorted([*_HOMES, *_PACKAGES])
 

@@ -1,6 +1,7 @@
 # What `fsmf.__getattr__` finds, for those who read types.
 
 from fsmf import errors as errors
+from fsmf import nn as nn
 from fsmf import training as training
 from fsmf import transforms as transforms
 from fsmf.approximating import approximate as approximate

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "fsmf"
 
 HOUSE = [  # roof first; a new room gets its floor here
     {"cli", "__main__", "drawing", "files", "matrices"},
-    {"approximating", "factorizing", "transforms", "training"},
+    {"approximating", "factorizing", "transforms", "training", "nn"},
     {"solvers"},
     {"brackets", "factorization", "placing", "product", "solving", "stages", "thresholding", "wellposedness"},
     {"certificates", "chain_certificates", "product_certificates"},
