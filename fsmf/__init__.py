@@ -38,6 +38,7 @@ _ROOMS = {
         "lu",
         "random_supports",
     ),
+    "supports.fixed": ("FixedSupport", "fixed"),
     "supports.graph": ("overlap_graph",),
     "supports.kronecker": ("Architecture", "Interface", "KroneckerPattern"),
     "supports.rank_one": (

@@ -45,6 +45,8 @@ from fsmf.supports.families import completion as completion
 from fsmf.supports.families import hodlr as hodlr
 from fsmf.supports.families import lu as lu
 from fsmf.supports.families import random_supports as random_supports
+from fsmf.supports.fixed import FixedSupport as FixedSupport
+from fsmf.supports.fixed import fixed as fixed
 from fsmf.supports.graph import overlap_graph as overlap_graph
 from fsmf.supports.kronecker import Architecture as Architecture
 from fsmf.supports.kronecker import Interface as Interface

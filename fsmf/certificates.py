@@ -24,6 +24,7 @@ from scipy.sparse import linalg as sparse_linalg
 
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.observing import rank_one_minorants
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Support, Supports
 
@@ -388,7 +389,13 @@ def _residual_norms(A: Any, supports: Supports, factors: Sequence[Any]) -> tuple
     return math.hypot(*errors), math.hypot(*outside)
 
 
-def proved_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reach: float) -> float:
+def proved_bound(
+    A: Any,
+    supports: Supports,
+    blocks: DisjointBlocks,
+    out_of_reach: float,
+    roots: NDArray[Any] | None = None,
+) -> float:
     """Return the bound that blocks prove, by counting components and by LAPACK singular values.
 
     NaN where they prove nothing: a component that a block leaves out reaches one of its places, two blocks
@@ -417,7 +424,11 @@ def proved_bound(A: Any, supports: Supports, blocks: DisjointBlocks, out_of_reac
             return math.nan
         taken[place] |= reached
         if own.size < min(reached.shape):
-            tails.append(_tail(np.where(reached, dense(A[rows][:, columns]), 0), own.size))
+            piece = np.where(reached, dense(A[rows][:, columns]), 0)
+            scales = [(np.ones(len(rows)), np.ones(len(columns)))]
+            if roots is not None:
+                scales = list(rank_one_minorants(np.where(reached, roots[place], np.inf)))
+            tails.append(max(_tail(u[:, None] * piece * v, own.size) for u, v in scales))
     return math.hypot(*tails)
 
 

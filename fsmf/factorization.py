@@ -18,10 +18,13 @@ from scipy import sparse
 
 from fsmf.certificates import ByConstruction, Check, GlobalOptimum, StationaryPoint, Verification
 from fsmf.chain_certificates import QuasiOptimum, SumBound
-from fsmf.errors import FileFormatError, FsmfError, ShapeError
-from fsmf.kernels.matrix import as_matrix
+from fsmf.errors import FileFormatError, FsmfError, OptionError, ShapeError
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.matrix import checked_norm
+from fsmf.observing import observed
 from fsmf.product import Product, joined
 from fsmf.product_certificates import StationaryProduct
+from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.support import Support, Supports
 
@@ -237,6 +240,8 @@ class Factorization(Product):
         history, root = self.history, factor ** (1 / len(self.supports))
         if factor != 1:
             history = History(history.error * factor, history.factor_norm * root, history.seconds)
+        if any(support.n_prescribed for support in supports):
+            supports = Supports(map(held, supports, values), supports.name)
         return Factorization(
             supports,
             values,
@@ -249,13 +254,15 @@ class Factorization(Product):
             solver=self.solver,
         )
 
-    def verify(self, A: Any) -> Verification:
+    def verify(self, A: Any, *, weights: Any = None, missing: str | None = None) -> Verification:
         """Check the factors and the certificate against A, by other means than the solver's.
 
         Parameters
         ----------
         A : array_like or sparse array, shape (m, n)
             The matrix that was factorized.
+        weights, missing
+            As they were given to `factorize`.
 
         Returns
         -------
@@ -266,6 +273,8 @@ class Factorization(Product):
         ------
         ShapeError, InputError, InputTypeError
             If A has another shape, or is no finite matrix.
+        OptionError
+            If weights are given where there were none, or are left out.
 
         Notes
         -----
@@ -282,9 +291,18 @@ class Factorization(Product):
         True
         """
         self._on_host("a verification")
-        A, norm = as_matrix(A)
+        A, roots = observed(A, weights, missing)
+        norm = checked_norm(A)
         if A.shape != self.shape:
             raise ShapeError(f"A must have the shape {self.shape} of the factorization; found {A.shape}")
+        weighted = getattr(self.certificate, "weighted", False)
+        if weighted != (roots is not None):
+            raise OptionError(
+                f"the factorization is {'weighted' if weighted else 'not weighted'}; found weights "
+                f"{'left out' if weighted else 'given'}; verify it with those that it was made with"
+            )
+        if roots is not None:
+            norm = frobenius_norm(roots * A)
         kept = all(_has_support(f, s) for f, s in zip(self.factors, self.supports, strict=True))
         finite = all(bool(np.isfinite(factor.data).all()) for factor in self.factors)
         own = (
@@ -296,6 +314,8 @@ class Factorization(Product):
             return Verification(own)
         A = A if self.rows is None else A[self.rows]
         A = A if self.columns is None else A[:, self.columns]
+        if isinstance(self.certificate, StationaryProduct):
+            return Verification(own + self.certificate.verify(A, self.supports, self.factors, roots).checks)
         return Verification(own + self.certificate.verify(A, self.supports, self.factors).checks)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -323,6 +343,8 @@ class Factorization(Product):
         arrays: dict[str, NDArray[Any]] = {}
         for i, (value, support) in enumerate(zip(self.values, self.supports, strict=True)):
             arrays[f"data{i}"] = value
+            if isinstance(support, FixedSupport):
+                arrays[f"fixed{i}"], arrays[f"prescribed{i}"] = support.positions, support.prescribed
             if not isinstance(support, KroneckerPattern):
                 arrays[f"indptr{i}"], arrays[f"indices{i}"] = support.indptr, support.indices
         for i, array in enumerate(self.certificate.arrays()):
@@ -381,9 +403,13 @@ class Factorization(Product):
 
 
 def _has_support(factor: Any, support: Support) -> bool:
-    """Whether the stored places of a factor, zeros included, are those of its support."""
+    """Whether the stored places of a factor, zeros included, are those of its support, and their values."""
     stored = sparse.coo_array(factor)
-    return Support(((stored.row, stored.col), stored.shape)) == support
+    pattern = Support(((stored.row, stored.col), stored.shape))
+    if not isinstance(support, FixedSupport):
+        return pattern == support
+    values = factor.data[support.positions]
+    return pattern == Support(support) and np.array_equal(values, support.prescribed.astype(values.dtype))
 
 
 def _checksum(header: str, arrays: dict[str, NDArray[Any]]) -> str:
@@ -472,6 +498,8 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factori
             pattern.check_format(full_check=True)
             ones = np.ones(pattern.nnz)
             support = Support(sparse.csr_array((ones, pattern.indices, pattern.indptr), shape=shape))
+            if f"fixed{i}" in arrays:
+                support = FixedSupport(support, arrays[f"fixed{i}"], arrays[f"prescribed{i}"])
         values.append(arrays[f"data{i}"])
         supports.append(support)
     certificates: dict[str, Any] = {kind.name: kind for kind in get_args(Certificate)}

@@ -17,8 +17,9 @@ from fsmf.certificates import GlobalOptimum, StationaryPoint
 from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.matrix import as_array, checked_norm, comfortable_exponent, divided
+from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
 from fsmf.kernels.out_of_reach import is_out_of_reach
+from fsmf.observing import observed
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, table_of
 from fsmf.supports.blocks import DisjointBlocks
@@ -31,7 +32,14 @@ __all__ = ["Plan", "explain", "factorize"]
 _CHUNK = 1 << 22
 
 
-def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -> Factorization:
+def factorize(
+    A: Any,
+    supports: Any,
+    *,
+    solver: Solver | Sequence[Solver] | None = None,
+    weights: Any = None,
+    missing: str | None = None,
+) -> Factorization:
     """Find the factors on given supports whose product is nearest to A.
 
     Solves ``min ‖A − X1 X2 … XL‖_F`` subject to ``supp(Xi) ⊆ Si`` with the strongest method that applies, and
@@ -47,6 +55,11 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
     solver : Solver or sequence of Solver, optional
         A solver object such as ``ALS(ridge=0.1)``, or several of which the first that does not refuse
         takes each part; by default those of the table.
+    weights : array_like, shape (m, n), optional
+        Weights W ≥ 0, zeros allowed: then ``Σ W_ij |A − X1 … XL|²_ij`` is minimised, and errors, norms and
+        bounds are those of this norm.
+    missing : {"nan"}, optional
+        ``"nan"`` takes NaN in A for a missing entry, of weight 0.
 
     Returns
     -------
@@ -58,7 +71,7 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
     SupportError, ShapeError
         If the supports are none, or do not fit A.
     InputError, InputTypeError
-        If A holds NaN or infinity, has no entries, or is not numeric.
+        If A holds NaN or infinity, has no entries, or is not numeric; if weights are negative or infinite.
     RefusedError
         If every solver refuses the supports.
 
@@ -92,15 +105,15 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
     True
     """
     began = time.perf_counter()
-    A = as_array(A)
+    A, roots = observed(A, weights, missing)
     structure = analyze(supports)
     if structure.shape != A.shape:
         raise ShapeError(
             f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
         )
-    chosen = choose(structure, solver)
-    if not _goes_by_parts(chosen, structure):
-        return _whole(A, structure, chosen)
+    chosen = choose(structure, solver, weighted=roots is not None)
+    if roots is not None or not _goes_by_parts(chosen, structure):
+        return _whole(A, structure, chosen, roots)
     norm = checked_norm(A)
     exponent = comfortable_exponent(A.dtype, norm)
     A = divided(A, exponent)
@@ -117,13 +130,13 @@ def factorize(A: Any, supports: Any, *, solver: Solver | Sequence[Solver] | None
 
 
 def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
-    """Whether independent parts are solved one by one; only a pair is known to have any."""
-    return solver.by_parts and structure.is_pair
+    """Whether independent parts are solved one by one; only a pair of free factors may have any."""
+    return solver.by_parts and structure.is_pair and not structure.n_prescribed
 
 
-def _whole(A: Any, structure: Structure, solver: Solver) -> Factorization:
+def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | None = None) -> Factorization:
     """Let a solver take the whole; if it can, it measures A in the pass that it makes anyway."""
-    part, exponent = Part.whole(structure), 0
+    part, exponent = Part.whole(structure, roots), 0
     whole: Any = None
     if solver.measures(structure):
         # What overflows on the way is scaled, or refused, below.
@@ -133,7 +146,8 @@ def _whole(A: Any, structure: Structure, solver: Solver) -> Factorization:
     if unfit:
         # A multiple of the number of factors is shared out evenly.
         exponent = comfortable_exponent(A.dtype, checked_norm(A)) // len(structure.supports)
-        exponent *= len(structure.supports)
+        # Prescribed values have a scale of their own.
+        exponent *= 0 if structure.n_prescribed else len(structure.supports)
         whole = solver.solve(divided(A, exponent), part, exponent=exponent)
     # The scale taken out of A goes back to the factors, a power of two to each; halves of it cannot overflow.
     half = exponent // 2

@@ -48,6 +48,8 @@ class StationaryProduct(StationaryPoint):
         Number of factors L.
     cut : int
         Number of factors on the left of the cut; 0 where there is no block.
+    weighted : bool
+        Whether entries of A are weighted: then all norms of matrices of its shape are.
 
     Notes
     -----
@@ -64,6 +66,7 @@ class StationaryProduct(StationaryPoint):
 
     n_factors: int
     cut: int
+    weighted: bool = False
 
     name: ClassVar[str] = "StationaryProduct"
     in_units: ClassVar[tuple[str, ...]] = ("error", "lower_bound", "out_of_reach")
@@ -78,18 +81,26 @@ class StationaryProduct(StationaryPoint):
         cut = self.n_factors - self.cut if self.cut else 0
         return replace(super().transposed(), cut=cut)
 
-    def verify(self, A: Any, supports: Supports, factors: Sequence[Any]) -> Verification:
-        """Check every number from A, the supports and the factors alone, as `StationaryPoint.verify`."""
+    def verify(
+        self, A: Any, supports: Supports, factors: Sequence[Any], roots: Array | None = None
+    ) -> Verification:
+        """Check every number from A, the supports and the factors alone, as `StationaryPoint.verify`.
+
+        `roots` are the square roots of the weights, shape ``(m, n)``.
+        """
         A, L, dtype = dense(A), len(factors), factors[0].dtype
         A = A.astype(np.result_type(A.dtype, np.float64), copy=False)
         share = comfortable_exponent(A.dtype, frobenius_norm(A)) // L
         half = share * L // 2
         scaled = self.scaled(2.0**-half).scaled(2.0 ** (half - share * L))
         own = [divided_factor(factor.astype(A.dtype), share) for factor in factors]
-        return Verification(tuple(scaled._all_checks(divided(A, share * L), supports, own, dtype)))
+        return Verification(tuple(scaled._all_checks(divided(A, share * L), supports, own, dtype, roots)))
 
-    def _all_checks(self, A: Array, supports: Supports, factors: Sequence[Any], dtype: Any) -> list[Check]:
-        norm, L = frobenius_norm(A), len(factors)
+    def _all_checks(
+        self, A: Array, supports: Supports, factors: Sequence[Any], dtype: Any, roots: Array | None
+    ) -> list[Check]:
+        W = np.ones(A.shape) if roots is None else roots
+        norm, L = frobenius_norm(W * A), len(factors)
         lefts, rights = [sparse.eye_array(A.shape[0])], [sparse.eye_array(A.shape[1])]
         for X, Y in zip(factors, reversed(factors), strict=True):
             lefts.append(dense(lefts[-1] @ X))
@@ -97,17 +108,18 @@ class StationaryProduct(StationaryPoint):
         terms = abs(factors[0])
         for X in factors[1:]:
             terms = terms @ abs(X)
-        slack = 64 * L * float(np.finfo(dtype).eps) * (norm + frobenius_norm(terms))
-        residual = A - lefts[-1]
-        error, outside = frobenius_norm(residual), frobenius_norm(A[~supports.reached.toarray()])
+        slack = 64 * L * float(np.finfo(dtype).eps) * (norm + frobenius_norm(W * dense(terms)))
+        residual = W * (A - lefts[-1])
+        error, outside = frobenius_norm(residual), frobenius_norm((W * A)[~supports.reached.toarray()])
         bound = outside if not self.cut and not len(self.blocks) else math.nan
         if 0 < self.cut < L and len(self.blocks):
-            bound = proved_bound(A, supports.cut(self.cut), self.blocks, outside)
+            bound = proved_bound(A, supports.cut(self.cut), self.blocks, outside, roots)
         gradients, sizes = [], []
         for i, (X, support) in enumerate(zip(factors, supports, strict=True)):
             left, right = lefts[i], rights[L - 1 - i]
-            pulled = left.conj().T @ residual @ right.conj().T
-            gradients.append(frobenius_norm(pulled[support.coordinates()] - self.ridge * X.data))
+            pulled = left.conj().T @ (W * residual) @ right.conj().T
+            own = pulled[support.coordinates()] - self.ridge * X.data
+            gradients.append(frobenius_norm(own[support.free]))
             sizes.append((frobenius_norm(left) if i else 1.0) * (frobenius_norm(right) if i < L - 1 else 1.0))
         scale = norm * math.hypot(*sizes)
         gradient = math.hypot(*gradients) / scale if scale else 0.0

@@ -69,6 +69,8 @@ class Part(NamedTuple):
         The examination of the restricted supports.
     inner : int
         Inner dimension of the whole pair.
+    roots : ndarray, optional
+        Square roots of the weights of the entries of A, where they are weighted.
     """
 
     rows: Index
@@ -76,12 +78,13 @@ class Part(NamedTuple):
     members: Index
     structure: Structure
     inner: int
+    roots: NDArray[Any] | None = None
 
     @classmethod
-    def whole(cls, structure: Structure) -> Part:
+    def whole(cls, structure: Structure, roots: NDArray[Any] | None = None) -> Part:
         """Return all of a product as one part."""
         (m, n), r = structure.shape, structure.supports[0].shape[1]
-        return cls(np.arange(m), np.arange(n), np.arange(r), structure, r)
+        return cls(np.arange(m), np.arange(n), np.arange(r), structure, r, roots)
 
     def block(self, A: Any, rows: Index, columns: Index) -> NDArray[Any]:
         """Return a dense copy of the block ``rows × columns`` of this part of A."""
@@ -143,6 +146,11 @@ class Structure:
     def n_parameters(self) -> int:
         """Number of nonzeros in all factors together."""
         return self.supports.n_parameters
+
+    @property
+    def n_prescribed(self) -> int:
+        """Number of entries, of all factors, whose value is prescribed."""
+        return sum(support.n_prescribed for support in self.supports)
 
     @cached_property
     def arrangement(self) -> Arrangement | None:
@@ -270,6 +278,8 @@ class Structure:
             f"{len(self.supports)} factors for a matrix {m}×{n}, "
             f"{self.n_parameters} parameters ({share:.3g} of m·n)"
         )
+        if self.n_prescribed:
+            yield f"{self.n_prescribed} of the parameters are prescribed"
         if self.is_pair:
             yield from self._pair_facts()
         if self.arrangement is not None:

@@ -18,7 +18,7 @@ from fsmf.factorization import Status
 from fsmf.solvers.base import Cost, Solution, WholeSolution
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
-from fsmf.solvers.problem_product import ProductProblem, product_cost
+from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
 from fsmf.solvers.problem_start import starting_points
 from fsmf.solvers.problem_sweep import LeastSquares
@@ -159,6 +159,7 @@ class ALS:
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     by_parts: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("starts", "max_sweeps"):
@@ -192,11 +193,11 @@ class ALS:
     def predict(self, structure: Structure) -> Cost:
         """Predict the cost of all starts and sweeps for supports that are not refused."""
         flops = nbytes = 0.0
-        parts = structure.parts if structure.is_pair else ()
+        parts = () if is_general(Part.whole(structure)) else structure.parts
         for part in parts:
             one = sweep_cost(part.structure)
             flops, nbytes = flops + one[0], max(nbytes, one[1])
-        if not structure.is_pair:
+        if not parts:
             flops, nbytes = product_cost(structure.supports)
         sweeps = self.starts * self.max_sweeps
         return Cost(sweeps * flops, nbytes, sweeps * _OVERHEAD * max(len(parts), len(structure.supports)))
@@ -205,7 +206,7 @@ class ALS:
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
     ) -> Solution | WholeSolution:
         """Solve one part of A, or the whole; see `Solver.solve`."""
-        if not part.structure.is_pair:
+        if is_general(part):
             return self._solve_product(A, part, exponent, Clock(elapsed, self.max_seconds))
         n_sweeps = self.starts * self.max_sweeps
         problem = problem_of(A, part, ridge=self.ridge, exponent=exponent, n_sweeps=n_sweeps)
@@ -243,7 +244,7 @@ class ALS:
         )
 
     def _solve_product(self, A: Any, part: Part, exponent: int, clock: Clock) -> WholeSolution:
-        """Solve a product that is no pair, as a whole."""
+        """Solve a product of any length, weighted or not, as a whole."""
         problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
         squares = LeastSquares(problem)
         points = starting_points(problem, part.structure, np.random.default_rng(self.rng), self.initial)

@@ -128,6 +128,10 @@ class Solver(Protocol):
     def by_parts(self) -> bool:
         """Whether independent parts are solved one by one; otherwise `solve` takes the whole."""
 
+    @property
+    def takes_weights(self) -> bool:
+        """Whether entries of A may be weighted."""
+
     def measures(self, structure: Structure) -> bool:
         """Whether `solve` may be given an A that nobody has looked at: it tells the norm itself."""
 

@@ -55,6 +55,7 @@ class BlockSVD:
 
     promise: ClassVar[type[GlobalOptimum]] = GlobalOptimum
     by_parts: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = False
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
@@ -62,6 +63,8 @@ class BlockSVD:
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
+        if structure.n_prescribed:
+            return f"BlockSVD leaves all entries free; found {structure.n_prescribed} that are prescribed"
         if not structure.is_pair:
             return f"BlockSVD takes two factors; found {len(structure.supports)}"
         if not structure.tractable:

@@ -20,9 +20,19 @@ __all__ = ["TABLE", "choose", "refusals", "table_of"]
 TABLE: tuple[Solver, ...] = (BlockSVD(), Hierarchical(), ALS())
 
 
-def refusals(structure: Structure, table: Sequence[Solver] = TABLE) -> list[tuple[Solver, str | None]]:
+def refusals(
+    structure: Structure, table: Sequence[Solver] = TABLE, *, weighted: bool = False
+) -> list[tuple[Solver, str | None]]:
     """Ask every solver of a table; None stands for no refusal."""
-    return [(solver, solver.refuses(structure)) for solver in table]
+    return [
+        (
+            solver,
+            f"{type(solver).__name__} takes no weights"
+            if weighted and not solver.takes_weights
+            else solver.refuses(structure),
+        )
+        for solver in table
+    ]
 
 
 def table_of(solver: Any) -> Sequence[Solver]:
@@ -45,7 +55,7 @@ def table_of(solver: Any) -> Sequence[Solver]:
     return table
 
 
-def choose(structure: Structure, solver: Any = None) -> Solver:
+def choose(structure: Structure, solver: Any = None, *, weighted: bool = False) -> Solver:
     """Return the first solver that does not refuse, of the table or of those asked for.
 
     Raises
@@ -55,7 +65,7 @@ def choose(structure: Structure, solver: Any = None) -> Solver:
     InputTypeError
         If what was asked for is no solver.
     """
-    answers = refusals(structure, table_of(solver))
+    answers = refusals(structure, table_of(solver), weighted=weighted)
     for candidate, refusal in answers:
         if refusal is None:
             return candidate

@@ -103,6 +103,7 @@ class Hierarchical:
 
     promise: ClassVar[type[QuasiOptimum]] = QuasiOptimum
     by_parts: ClassVar[bool] = False
+    takes_weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, least in (("refine", 0), ("residual_terms", 1)):
@@ -128,6 +129,8 @@ class Hierarchical:
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
+        if structure.n_prescribed:
+            return f"Hierarchical leaves all entries free; found {structure.n_prescribed} that are prescribed"
         arrangement = structure.arrangement
         if arrangement is None:
             return "Hierarchical takes chains of Kronecker patterns (a, b, c, d); these supports are none"

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 
 from fsmf.factorization import Status
-from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.product_certificates import StationaryProduct
 from fsmf.solvers.base import WholeSolution
 from fsmf.solvers.problem_bound import best_cut
@@ -104,9 +103,9 @@ def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeS
     stored = [value.astype(problem.dtype) for value in run.values]
     values = [value.astype(problem.A.dtype) for value in stored]
     error = math.sqrt(problem.squared(problem.residual(values)))
-    cut, bound, blocks = best_cut(problem.A, structure.supports)
-    within = structure.supports.reached.toarray()
-    out_of_reach = frobenius_norm(problem.A[~within])
+    cut, bound, blocks = best_cut(problem.A, structure.supports, problem.roots)
+    outside = ~structure.supports.reached.toarray()
+    out_of_reach = math.sqrt(problem.squared(outside * problem.A))
     certificate = StationaryProduct(
         error=error,
         # The bound and the error are both exact only up to rounding.
@@ -117,5 +116,6 @@ def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeS
         ridge=problem.ridge,
         n_factors=len(problem),
         cut=cut,
+        weighted=problem.roots is not None,
     )
     return WholeSolution(structure.supports, stored, certificate, status, problem.norm, history=run.history)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.kernels.truncated_svd import truncated_svd
+from fsmf.observing import rank_one_minorants
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.layout import Index, IndexLists
 from fsmf.supports.support import Supports
@@ -21,23 +22,34 @@ __all__ = ["best_bound", "best_cut"]
 Array = NDArray[Any]
 
 
-def best_bound(block: Callable[[Index, Index], Array], structure: Structure) -> tuple[float, DisjointBlocks]:
+def best_bound(
+    block: Callable[[Index, Index], Array], structure: Structure, roots: Array | None = None
+) -> tuple[float, DisjointBlocks]:
     """The best bound on the places within reach of a pair, and the blocks that prove it.
 
-    `block` returns the matrix on given rows and columns, zero out of reach.
+    `block` returns the matrix on given rows and columns, zero out of reach; `roots` are those of weights,
+    infinite out of reach.
     """
     nothing = IndexLists.of_arrays([])
     best, proof = 0.0, DisjointBlocks(nothing, nothing, nothing)
     for blocks in structure.block_families:
         ranks = blocks.components.sizes
-        pieces = (block(blocks.rows[t], blocks.columns[t]) for t in range(len(blocks)))
-        bound = math.hypot(*(_tail(piece, rank) for piece, rank in zip(pieces, ranks, strict=True)))
+        tails = []
+        for t, rank in enumerate(ranks):
+            rows, columns = blocks.rows[t], blocks.columns[t]
+            piece = block(rows, columns)
+            if roots is None:
+                tails.append(_tail(piece, rank))
+            else:
+                minorants = rank_one_minorants(roots[np.ix_(rows, columns)])
+                tails.append(max(_tail(u[:, None] * piece * v, rank) for u, v in minorants))
+        bound = math.hypot(*tails)
         if bound > best:
             best, proof = bound, blocks
     return best, proof
 
 
-def best_cut(A: Array, supports: Supports) -> tuple[int, float, DisjointBlocks]:
+def best_cut(A: Array, supports: Supports, roots: Array | None = None) -> tuple[int, float, DisjointBlocks]:
     """The best bound of all pairs that a product of several factors is, cut between two of them.
 
     Returns
@@ -52,7 +64,8 @@ def best_cut(A: Array, supports: Supports) -> tuple[int, float, DisjointBlocks]:
     best = 0, 0.0, DisjointBlocks.union([])
     for s in range(1, len(supports)):
         structure = Structure(supports.cut(s))
-        bound, blocks = best_bound(partial(_block, np.where(structure.reach, A, 0)), structure)
+        own = None if roots is None else np.where(structure.reach, roots, np.inf)
+        bound, blocks = best_bound(partial(_block, np.where(structure.reach, A, 0)), structure, own)
         if bound > best[1]:
             best = s, bound, blocks
     return best

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import dense
-from fsmf.errors import OptionError, ShapeError
+from fsmf.errors import InputTypeError, OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.supports.fixed import FixedSupport
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support, Supports
 from fsmf.tractability import Part
 
-__all__ = ["ProductProblem", "Values", "product_cost"]
+__all__ = ["ProductProblem", "Values", "is_general", "product_cost"]
 
 Array = NDArray[Any]
 
@@ -37,7 +38,7 @@ _ROUNDS = 4
 
 @dataclass(frozen=True, eq=False)
 class ProductProblem:
-    """Minimise ``‖A − X1 … XL‖² + ridge Σ‖Xi‖²`` on given supports.
+    """Minimise ``‖A − X1 … XL‖² + ridge Σ‖Xi‖²`` on given supports, entries of A weighted or not.
 
     Attributes
     ----------
@@ -52,7 +53,9 @@ class ProductProblem:
     dtype : dtype
         The user's dtype, in which the factors will be stored.
     norm : float
-        ‖A‖_F.
+        ‖A‖_F, weighted.
+    roots : ndarray, shape (m, n), or None
+        Square roots of the weights; None for none.
     """
 
     A: Array
@@ -61,6 +64,7 @@ class ProductProblem:
     exponent: int
     dtype: np.dtype[Any]
     norm: float
+    roots: Array | None = None
 
     @classmethod
     def of(cls, A: Any, part: Part, *, ridge: float, exponent: int) -> ProductProblem:
@@ -69,7 +73,12 @@ class ProductProblem:
         own = A.toarray() if sparse.issparse(A) else A
         own = own.astype(np.result_type(A.dtype, np.float64), copy=False)
         ridge *= 2.0 ** (-exponent * (2 - 2 / len(supports)))
-        return cls(own, supports, ridge, exponent, A.dtype, frobenius_norm(own))
+        if np.isrealobj(own) and any(map(np.iscomplexobj, map(_prescribed, supports))):
+            raise InputTypeError(
+                "prescribed values must be real, as A is; found complex ones; give a complex A"
+            )
+        norm = frobenius_norm(own if part.roots is None else part.roots * own)
+        return cls(own, supports, ridge, exponent, A.dtype, norm, part.roots)
 
     def __len__(self) -> int:
         return len(self.supports)
@@ -117,15 +126,24 @@ class ProductProblem:
         return self.A - product
 
     def squared(self, residual: Array) -> float:
-        """Return the squared norm of a residual."""
-        return frobenius_norm(residual) ** 2
+        """Return the squared norm of a residual, weighted."""
+        return frobenius_norm(residual if self.roots is None else self.roots * residual) ** 2
 
     def penalty(self, values: Values) -> float:
         """Return ``ridge Σ‖Xi‖²``."""
         return self.ridge * sum(frobenius_norm(value) ** 2 for value in values) if self.ridge else 0.0
 
+    @cached_property
+    def _weights(self) -> Array | None:
+        return None if self.roots is None else self.roots**2
+
     def pull(self, i: int, left: Array | None, residual: Array, right: Array | None) -> Array:
-        """Return ``leftᴴ residual rightᴴ`` at the places of factor i; None stands for the identity."""
+        """Return ``leftᴴ residual rightᴴ`` at the places of factor i, the residual weighted.
+
+        None stands for the identity.
+        """
+        if self._weights is not None:
+            residual = self._weights * residual
         if left is not None:
             residual = left.conj().T @ residual
         rows, columns = self.places[i]
@@ -138,11 +156,11 @@ class ProductProblem:
         return at_places
 
     def gradient(self, values: Values) -> Values:
-        """Half the negative gradient of the objective, for each factor."""
+        """Half the negative gradient of the objective, at the free entries of each factor."""
         residual = self.residual(values)
         sides = zip(self.prefixes(values)[:-1], self.suffixes(values), values, strict=True)
         return [
-            self.pull(i, left, residual, right) - self.ridge * value
+            (self.pull(i, left, residual, right) - self.ridge * value)[self.supports[i].free]
             for i, (left, right, value) in enumerate(sides)
         ]
 
@@ -156,7 +174,8 @@ class ProductProblem:
     def balanced(self, values: Values) -> Values:
         """Values of the same product whose factors meet with equal norms at each interface.
 
-        Column k of a factor and row k of the next are given equal norms, a few times over.
+        Column k of a factor and row k of the next are given equal norms, a few times over, unless a value in
+        them is prescribed.
         """
         values = list(values)
         for _ in range(_ROUNDS if len(values) > 2 else 1):
@@ -165,7 +184,11 @@ class ProductProblem:
                 r = self.supports[i].shape[1]
                 x = np.bincount(own, weights=np.abs(values[i]) ** 2, minlength=r)
                 y = np.bincount(k, weights=np.abs(values[i + 1]) ** 2, minlength=r)
-                scale = np.divide(y, x, out=np.ones(r), where=(x > 0) & (y > 0)) ** 0.25
+                movable = (x > 0) & (y > 0)
+                for support, index in ((self.supports[i], own), (self.supports[i + 1], k)):
+                    if isinstance(support, FixedSupport):
+                        movable[index[support.positions]] = False
+                scale = np.divide(y, x, out=np.ones(r), where=movable) ** 0.25
                 values[i], values[i + 1] = values[i] * scale[own], values[i + 1] / scale[k]
         return values
 
@@ -218,6 +241,16 @@ class ProductProblem:
         )
         return tamed
 
+    def holding(self, values: Values) -> Values:
+        """The values, but for those that are prescribed."""
+        found = []
+        for value, support in zip(values, self.supports, strict=True):
+            if isinstance(support, FixedSupport):
+                value = value.copy()
+                value[support.positions] = support.prescribed
+            found.append(value)
+        return found
+
     def random(self, rng: np.random.Generator) -> Values:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
         paths = np.ones(self.supports.shape[0])
@@ -231,6 +264,15 @@ class ProductProblem:
         """Draw so many numbers, complex if A is."""
         values = rng.standard_normal(size)
         return values + 1j * rng.standard_normal(size) if np.iscomplexobj(self.A) else values
+
+
+def is_general(part: Part) -> bool:
+    """Whether a problem is beyond a plain pair: of another length, weighted, or with prescribed values."""
+    return not part.structure.is_pair or part.roots is not None or part.structure.n_prescribed > 0
+
+
+def _prescribed(support: Support) -> Array:
+    return support.prescribed if isinstance(support, FixedSupport) else np.zeros(0)
 
 
 def product_cost(supports: Supports) -> tuple[float, float]:

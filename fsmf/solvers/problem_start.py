@@ -37,12 +37,13 @@ def starting_points(
     factorization does; and from the right.
     """
     if initial is not None:
-        yield problem.warm(initial)
+        yield problem.holding(problem.warm(initial))
     for values in _made_of_parts(problem, structure, rng):
         noise = problem.random(rng)
-        yield [value + _NOISE * some for value, some in zip(problem.balanced(values), noise, strict=True)]
+        pairs = zip(problem.balanced(values), noise, strict=True)
+        yield problem.holding([value + _NOISE * some for value, some in pairs])
     while True:
-        yield problem.random(rng)
+        yield problem.holding(problem.random(rng))
 
 
 def _made_of_parts(

@@ -10,6 +10,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import LinearOperator, cg
 
+from fsmf.certificates import dense
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
@@ -39,6 +40,7 @@ class LeastSquares:
     ``(c, d)`` of X meet in the objective only when columns a and c of P share a row and rows b and d of Q a
     column, so that the normal equations, of matrix ``(PᴴP)[a, c] · (QQᴴ)[d, b]``, fall apart into blocks that
     the supports tell. Each step is a change that is found from the residual, so that errors do not add up.
+    Prescribed entries are no unknowns. With weights the columns of each block are laid out.
     """
 
     def __init__(self, problem: ProductProblem) -> None:
@@ -48,8 +50,10 @@ class LeastSquares:
         left_labels = [np.arange(supports.shape[0]), *(_meeting(left) for left, _ in cuts)]
         right_labels = [*(_meeting(right.T) for _, right in cuts), np.arange(supports.shape[1])]
         self._groups = [
-            list(_grouped(left[rows], right[columns]))
-            for left, right, (rows, columns) in zip(left_labels, right_labels, problem.places, strict=True)
+            list(_grouped(left[rows], right[columns], np.arange(support.nnz)[support.free]))
+            for left, right, (rows, columns), support in zip(
+                left_labels, right_labels, problem.places, supports, strict=True
+            )
         ]
 
     def sweep(self, values: Values) -> tuple[Values, float]:
@@ -82,11 +86,15 @@ class LeastSquares:
             k = members.shape[1]
             if k > _DIRECT:
                 for some in members:
-                    change[some] = self._iterated(i, grams, target, some)
+                    change[some] = self._iterated(i, left, right, grams, target, some)
                 continue
             for start in range(0, len(members), step := max(1, _HELD // (k * k))):
                 some = members[start : start + step]
-                normal = _picked(grams[0], rows[some]) * _picked(grams[1], columns[some])
+                if problem.roots is None:
+                    normal = _picked(grams[0], rows[some]) * _picked(grams[1], columns[some])
+                else:
+                    sides = zip(rows[some], columns[some], strict=True)
+                    normal = np.stack([_weighted(problem.roots, left, right, a, b) for a, b in sides])
                 diagonal = np.einsum("gkk->gk", normal)
                 diagonal += problem.ridge
                 # Where nothing is determined any charge will do.
@@ -95,7 +103,9 @@ class LeastSquares:
                 change[some] = np.linalg.solve(normal, target[some][:, :, None])[:, :, 0]
         return change
 
-    def _iterated(self, i: int, grams: Any, target: Array, members: Index) -> Array:
+    def _iterated(
+        self, i: int, left: Array | None, right: Array | None, grams: Any, target: Array, members: Index
+    ) -> Array:
         """Do so by conjugate gradients: every step lowers the objective."""
         problem = self.problem
         rows, columns = problem.places[i]
@@ -106,10 +116,16 @@ class LeastSquares:
             spread = np.zeros_like(target)
             spread[members] = change.ravel()
             image = problem.factor(i, spread)
-            image = image if grams[0] is None else grams[0] @ image
-            image = image if grams[1] is None else image @ grams[1].T
-            at_places: Array = image[rows[members], columns[members]]
-            return np.asarray(at_places).ravel() + problem.ridge * change.ravel()
+            ends = grams if problem.roots is None else (left, right)
+            image = image if ends[0] is None else ends[0] @ image
+            image = (
+                image if ends[1] is None else image @ (ends[1] if problem.roots is not None else ends[1].T)
+            )
+            if problem.roots is None:
+                at_places = np.asarray(image[rows[members], columns[members]]).ravel()
+            else:
+                at_places = problem.pull(i, left, dense(image), right)[members]
+            return at_places + problem.ridge * change.ravel()
 
         n = len(members)
         found: Array = cg(
@@ -131,12 +147,12 @@ def _meeting(support: Support) -> Index:
     return labels
 
 
-def _grouped(left: Index, right: Index) -> Any:
-    """Places of equal labels on both sides, together; those of equal count in one array, a group a row."""
-    if not len(left):
+def _grouped(left: Index, right: Index, free: Index) -> Any:
+    """Free places of equal labels on both sides; groups of equal size in one array, one in each row."""
+    if not len(free):
         return
-    label = np.unique(np.stack([left, right]), axis=1, return_inverse=True)[1].ravel()
-    order = np.argsort(label, kind="stable")
+    label = np.unique(np.stack([left[free], right[free]]), axis=1, return_inverse=True)[1].ravel()
+    order = free[np.argsort(label, kind="stable")]
     sizes = np.bincount(label)
     starts = np.cumsum(sizes) - sizes
     for size in np.unique(sizes):
@@ -147,6 +163,25 @@ def _picked(gram: Array | None, index: Index) -> Array:
     """``gram[a, b]`` for all pairs of each row of indices, the identity for None."""
     pairs = index[:, :, None], index[:, None, :]
     return (pairs[0] == pairs[1]).astype(float) if gram is None else gram[pairs]
+
+
+def _weighted(roots: Array, left: Array | None, right: Array | None, a: Index, b: Index) -> Array:
+    """Normal equations of entries (a, b) with weights, of columns ``roots · left[:, a] right[b, :]``."""
+    if left is None:
+        # All in one row, or without a right side in one place.
+        columns = roots[a[:1]] * right[b] if right is not None else roots[a, b][None]
+    elif right is None:
+        columns = roots[:, b[0]] * left.T[a]
+    else:
+        step = max(1, _HELD // (len(a) * roots.shape[1]))
+        normal = np.zeros((len(a), len(a)), np.result_type(left, right))
+        for start in range(0, roots.shape[0], step):
+            rows = slice(start, start + step)
+            piece = roots[rows] * left[rows].T[a][:, :, None] * right[b][:, None, :]
+            flat = piece.reshape(len(a), -1)
+            normal += flat.conj() @ flat.T
+        return normal
+    return np.asarray(columns.conj() @ columns.T)
 
 
 def _diagonal(gram: Array | None, index: Index) -> Array:

@@ -69,6 +69,8 @@ def arrange(supports: Supports) -> Arrangement | None:
     >>> arrange(fsmf.lu(6)) is None
     True
     """
+    if any(support.n_prescribed for support in supports):
+        return None
     if all(isinstance(support, KroneckerPattern) for support in supports):
         chain = supports if isinstance(supports, Architecture) else Architecture(supports, supports.name)
         plain = all(min(pattern.abcd[1:3]) > 1 for pattern in chain.patterns)

@@ -93,6 +93,16 @@ class Support:
         return int(self.indices.size)
 
     @property
+    def n_prescribed(self) -> int:
+        """Number of places whose value is prescribed, as `fixed` does; none here."""
+        return 0
+
+    @property
+    def free(self) -> slice | NDArray[np.integer]:
+        """The places whose value is not prescribed, in row-major order: here all."""
+        return slice(None)
+
+    @property
     def density(self) -> float:
         """Fraction of the places that may be nonzero, between 0 and 1."""
         return self.nnz / (self._shape[0] * self._shape[1])

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from fsmf.errors import OptionError
+from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import equivalence_classes
-from fsmf.supports.support import Supports, as_supports
+from fsmf.supports.support import Supports
 from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.joins import Joined, join, reach
 from fsmf.wellposedness.lifting import Lifted, lift
@@ -100,7 +101,7 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     and 0 is never reached. `verdict.witness(t)` gives such factors for small t, and `verdict.verify()`
     checks the proof in exact arithmetic.
     """
-    supports = as_supports(supports)
+    supports = as_free_supports(supports)
     if not (isinstance(max_seconds, int | float | np.number) and max_seconds > 0):
         raise OptionError(f"max_seconds must be a number of seconds above 0; found {max_seconds!r}")
     deadline = monotonic() + float(max_seconds)

@@ -11,7 +11,8 @@ from typing import Any
 
 from fsmf.certificates import Check, Verification
 from fsmf.errors import RefusedError
-from fsmf.supports.support import Supports, as_supports
+from fsmf.supports.fixed import as_free_supports
+from fsmf.supports.support import Supports
 from fsmf.wellposedness.equations import System, exact_entries
 from fsmf.wellposedness.rational import Entries
 from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve
@@ -446,7 +447,7 @@ def _product(X: Entries[Fraction], Y: Entries[Fraction]) -> Mapping[tuple[int, i
 
 
 def _as_pair(given: Any) -> Supports:
-    supports = as_supports(given)
+    supports = as_free_supports(given)
     if len(supports) != 2:
         raise RefusedError(
             f"exact membership takes two factors; found {len(supports)}; join neighbours whose product fills "
