@@ -85,7 +85,7 @@ class ChainStage:
         columns: Index | None = None,
     ) -> None:
         chain = [pattern.abcd for pattern in patterns]
-        self._orders = {"rows": rows, "columns": columns} if space.is_host else {}
+        self._orders: dict[str, Any] = {"rows": rows, "columns": columns} if space.is_host else {}
         self._product: ChainProduct | DeviceChain
         if space.is_host:
             self._product = ChainProduct(chain, values)

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLACES = ["fsmf", "tests", "benchmarks", "docs", ".ci"]
-SUFFIXES = {"", ".cff", ".cfg", ".cu", ".json", ".md", ".py", ".rst", ".toml", ".txt", ".yml"}
+SUFFIXES = {"", ".cff", ".cfg", ".cu", ".cuh", ".h", ".json", ".md", ".py", ".rst", ".toml", ".txt", ".yml"}
 MADE = {"__pycache__", "_build", "generated"}
 PAGES = 520  # lines, docstrings included
 

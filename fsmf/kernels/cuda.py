@@ -1,0 +1,92 @@
+"""CUDA kernels: compiled at run time from the text beside this file, and launched where the arrays are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fsmf.kernels.namespace import Space
+
+__all__ = ["OPTIONS", "Kernel", "address", "launch", "source", "takes"]
+
+_FOLDER = Path(__file__).parent
+
+# How every kernel is compiled.
+OPTIONS = ("-std=c++17",)
+
+# Shared memory of a block of threads that needs no leave.
+_FREE = 48 << 10
+
+
+class Kernel(NamedTuple):
+    """A function of a source file, compiled with some names defined.
+
+    Attributes
+    ----------
+    file : str
+        The file, beside this one.
+    name : str
+        The function.
+    defines : tuple of (str, str)
+        Names and what they stand for.
+    """
+
+    file: str
+    name: str
+    defines: tuple[tuple[str, str], ...]
+
+
+@cache
+def source(file: str) -> str:
+    """Return the text of a source file, with what it includes put in: it then needs no other file."""
+    lines = (_FOLDER / file).read_text(encoding="utf-8").splitlines()
+    for i, line in enumerate(lines):
+        if line.startswith('#include "'):
+            lines[i] = source(line.split('"')[1])
+    return "\n".join(lines) + "\n"
+
+
+def takes(space: Space) -> bool:
+    """Whether kernels work on arrays there."""
+    return space.is_cupy
+
+
+def address(array: Any) -> int:
+    """Where an array begins in memory."""
+    return int(array.data.ptr)
+
+
+def launch(
+    space: Space, kernel: Kernel, *, blocks: int, threads: int, arguments: Sequence[Any], shared: int = 0
+) -> None:
+    """Run a kernel on the current stream of the device of the arrays.
+
+    Parameters
+    ----------
+    space : Space
+        Where the arrays are.
+    kernel : Kernel
+        Compiled on first use on a device; CuPy keeps what is compiled on disk.
+    blocks, threads : int
+        Number of blocks of threads, and of threads in each.
+    arguments : sequence
+        Arrays, and NumPy scalars of the types that the kernel declares.
+    shared : int
+        Bytes of shared memory of each block.
+    """
+    if not blocks:
+        return
+    with space.device:
+        function = _module(kernel.file, kernel.defines).get_function(kernel.name)
+        if shared > _FREE:
+            function.max_dynamic_shared_size_bytes = shared
+        function((blocks,), (threads,), tuple(arguments), shared_mem=shared)
+
+
+@cache
+def _module(file: str, defines: tuple[tuple[str, str], ...]) -> Any:
+    options = (*OPTIONS, *(f"-D{name}={value}" for name, value in defines))
+    return import_module("cupy").RawModule(code=source(file), options=options)

@@ -1,0 +1,150 @@
+"""CUDA kernels without a GPU: compiled for one by NVRTC, and run on the host, a fiber for each thread."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import array_api_compat.numpy
+import numpy as np
+import pytest
+from devices import ON_GPU
+
+from fsmf.kernels import cuda
+from fsmf.kernels.namespace import Space, space_named
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("g++") or shutil.which("c++")
+
+
+class Emulator:
+    """Stands in for the device: launches kernels on NumPy arrays."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._libraries: dict[Any, Any] = {}
+        self.launched: list[tuple[cuda.Kernel, int, int, int]] = []
+
+    def launch(
+        self,
+        space: Any,
+        kernel: cuda.Kernel,
+        *,
+        blocks: int,
+        threads: int,
+        arguments: Sequence[Any],
+        shared: int = 0,
+    ) -> None:
+        if not blocks:
+            return
+        assert blocks < 1 << 31
+        assert 0 < threads <= 1024
+        self.launched.append((kernel, blocks, threads, shared))
+        kept, pointers = [], []
+        for argument in arguments:
+            if isinstance(argument, np.ndarray):
+                argument = np.uintp(argument.ctypes.data)
+            assert isinstance(argument, np.generic)  # of the size that the kernel declares
+            kept.append(np.array(argument))
+            pointers.append(kept[-1].ctypes.data)
+        function = getattr(self._library(kernel), f"host_{kernel.name}")
+        array = (ctypes.c_void_p * len(pointers))(*pointers)
+        code = function(ctypes.c_uint(blocks), ctypes.c_uint(threads), ctypes.c_size_t(shared), array)
+        assert code == 0, ("", "some threads ended before a barrier", "shared memory was overrun")[code]
+
+    def _library(self, kernel: cuda.Kernel) -> Any:
+        if kernel not in self._libraries:
+            lines = [f"#define {name} {value}" for name, value in kernel.defines]
+            text, export = cuda.source(kernel.file), f"EXPORT({kernel.name})"
+            code = "\n".join([f'#include "{HERE / "cuda_on_host.h"}"', *lines, text, export])
+            stem = self._folder / hashlib.sha1(code.encode()).hexdigest()
+            stem.with_suffix(".cpp").write_text(code)
+            command = [COMPILER, "-std=c++17", "-O0", "-fno-strict-aliasing", "-w", "-shared", "-fPIC"]
+            subprocess.run([*command, "-o", f"{stem}.so", f"{stem}.cpp"], check=True)
+            self._libraries[kernel] = ctypes.CDLL(f"{stem}.so")
+        return self._libraries[kernel]
+
+
+@cache
+def nvrtc() -> Any:
+    """NVIDIA's compiler for the run time, from its wheel."""
+    found = importlib.util.find_spec("nvidia.cuda_nvrtc")
+    if found is None or not found.submodule_search_locations:
+        return None
+    (library,) = Path(next(iter(found.submodule_search_locations))).glob("lib/libnvrtc.so.*[0-9]")
+    return ctypes.CDLL(str(library))
+
+
+def compiled(kernel: cuda.Kernel, architecture: str) -> str:
+    """Compile for a device; what the compiler says, with the registers that each kernel takes."""
+    library, program = nvrtc(), ctypes.c_void_p()
+    text = cuda.source(kernel.file).encode()
+    assert library.nvrtcCreateProgram(ctypes.byref(program), text, kernel.file.encode(), 0, None, None) == 0
+    options = [
+        *cuda.OPTIONS,
+        f"--gpu-architecture={architecture}",
+        "--ptxas-options=-v",
+        *(f"-D{name}={value}" for name, value in kernel.defines),
+    ]
+    array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
+    code = library.nvrtcCompileProgram(program, len(options), array)
+    size = ctypes.c_size_t()
+    library.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    library.nvrtcGetProgramLog(program, log)
+    if code == 0:
+        assert library.nvrtcGetCUBINSize(program, ctypes.byref(size)) == 0
+        assert size.value > 0
+    library.nvrtcDestroyProgram(ctypes.byref(program))
+    said = log.value.decode()
+    assert code == 0, said
+    return said
+
+
+class _Library:
+    """NumPy by the names of the standard, whose fresh memory is poisoned, and which is taken for CuPy."""
+
+    __name__ = "emulated.cupy"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(array_api_compat.numpy, name)
+
+    def empty(self, shape: Any, **options: Any) -> np.ndarray:
+        fresh = np.empty(shape, options["dtype"])
+        fresh.view(np.uint8).fill(0xFF)  # NaN
+        return fresh
+
+
+# Where kernels run: on NumPy arrays, or on a GPU with ``pytest --gpu``.
+THERE = space_named("gpu") if ON_GPU else Space(_Library())
+
+
+def on_device(array: np.ndarray) -> Any:
+    """A copy there, in the same order."""
+    return THERE.xp.asarray(array) if ON_GPU else array.copy(order="K")
+
+
+def on_host(array: Any) -> np.ndarray:
+    return array.get() if ON_GPU else array
+
+
+@pytest.fixture(scope="module")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """Kernels are launched, in this module, where there is something that runs them."""
+    found = Emulator(tmp_path_factory.mktemp("kernels"))
+    if ON_GPU:
+        yield found
+        return
+    if COMPILER is None:
+        pytest.skip("there is no C++ compiler to run kernels on the host")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cuda, "launch", found.launch)
+        patch.setattr(cuda, "address", lambda array: array.ctypes.data)
+        yield found
