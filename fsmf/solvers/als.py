@@ -174,7 +174,9 @@ class ALS:
             if not real or not 0 <= value < math.inf:
                 raise OptionError(f"{name} must be a finite number of at least 0; found {value!r}")
         try:
-            np.random.default_rng(self.rng)
+            # A generator takes a while to make; the most usual seeds need no trial.
+            if type(self.rng) is not int or self.rng < 0:
+                np.random.default_rng(self.rng)
         except (TypeError, ValueError) as error:
             raise OptionError(
                 f"rng must be a seed or a numpy Generator; found {self.rng!r}: {error}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -133,17 +134,15 @@ class PairProblem:
         residual = X @ Y - self.A
         left = residual @ Y.conj().T + self.ridge * X
         right = X.conj().T @ residual + self.ridge * Y
-        return math.hypot(
-            frobenius_norm(left[self.left.coordinates()]), frobenius_norm(right[self.right.coordinates()])
-        )
+        return math.hypot(*map(frobenius_norm, self.values(left, right)))
 
     def values(self, X: Array, Y: Array) -> tuple[Array, Array]:
         """Return the values of the factors in the row-major order of their supports."""
-        return X[self.left.coordinates()], Y[self.right.coordinates()]
+        return X.take(self.left.places()), Y.take(self.right.places())
 
     def balanced_norm(self, X: Array, Y: Array) -> float:
         """Return the norm of the two factors together when x_k and y_k are given equal norms."""
-        return math.sqrt(2 * float(np.linalg.norm(X, axis=0) @ np.linalg.norm(Y, axis=1)))
+        return math.sqrt(2 * float(np.sqrt(np.vecdot(X.T, X.T).real) @ np.sqrt(np.vecdot(Y, Y).real)))
 
     def balance(self, X: Array, *right: Array) -> None:
         """Give x_k and y_k equal norms, in place, Y being the first of `right`; the others scale with it."""
@@ -187,20 +186,27 @@ class PairProblem:
 
     def random(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
-        scale = math.sqrt(self.norm / math.sqrt(self.A.size)) if self.norm else 1.0
-        return self._gaussian(rng, self.left, scale), self._gaussian(rng, self.right, scale)
+        scale = self._ordinary_entry
+        draw = rng.standard_normal
+        return self._drawn(draw, self.left, scale), self._drawn(draw, self.right, scale)
 
-    def _gaussian(self, rng: np.random.Generator, support: Support, scale: float) -> Array:
-        values = rng.standard_normal(support.nnz).astype(self.A.dtype, copy=False)
+    def _drawn(self, draw: Callable[[int], Array], support: Support, scale: float) -> Array:
+        """Draw the values of a factor, real and imaginary parts alike."""
+        values = draw(support.nnz)
         if np.iscomplexobj(self.A):
-            values = values + 1j * rng.standard_normal(support.nnz)
+            values = values + 1j * draw(support.nnz)
         dense = np.zeros(support.shape, dtype=self.A.dtype)
-        dense[support.coordinates()] = scale * values
+        dense.reshape(-1)[support.places()] = scale * values
         return dense
 
     def spectral(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Take dominant singular vectors of each class's block of what the larger classes have left."""
-        X, Y = self.random(rng)
+        scale = self._ordinary_entry
+        # Uniform numbers are drawn five times as fast as Gaussian ones.
+        X, Y = (
+            self._drawn(lambda size: rng.random(size) - 0.5, support, scale)
+            for support in (self.left, self.right)
+        )
         rows, columns = self.left.T, self.right
         left, right = deflated_pieces(
             self.A,
@@ -213,9 +219,14 @@ class PairProblem:
         )
         # A little of a random start stays: exact singular vectors can be a saddle point.
         for noise, factor in ((X, left), (Y, right)):
-            noise *= 1e-3
+            noise *= 3e-3
             factor += noise
         return left, right
+
+    @cached_property
+    def _ordinary_entry(self) -> float:
+        """Size of the entries of factors whose product is about as large as A."""
+        return math.sqrt(self.norm / math.sqrt(self.A.size)) if self.norm else 1.0
 
     @cached_property
     def _by_area(self) -> Index:
@@ -253,7 +264,7 @@ def _cut(A: Any, part: Part, *, compiled: bool) -> Array:
 
         own, source = np.empty(reach.shape, A.dtype), A.view()
         source.flags.writeable = False
-        cut(source, part.rows, part.columns, reach, own)
+        cut(source, part.rows, part.columns, reach.view(np.uint8), own)
         return own
     own = np.where(reach, part.block(A, *map(np.arange, reach.shape)), 0)
     return own.astype(np.result_type(own.dtype, np.float64), copy=False)
