@@ -20,6 +20,7 @@ _ROOMS = {
     "solvers.base": ("Cost",),
     "solvers.block_svd": ("BlockSVD",),
     "solvers.hierarchical": ("Hierarchical",),
+    "solvers.variable_projection": ("VariableProjection",),
     "supports.architectures": ("butterfly", "deformable", "kaleidoscope", "low_rank", "monarch"),
     "supports.blocks": ("DisjointBlocks",),
     "supports.constraints": (

@@ -367,7 +367,7 @@ def explain(supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -
     >>> import fsmf
     >>> plan = fsmf.explain(fsmf.lu(3))
     >>> [refusal is None for _, refusal in plan.answers]
-    [False, False, True]
+    [False, False, True, True]
     """
     structure = analyze(supports)
     answers = refusals(structure, table_of(solver))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.errors import OptionError
 from fsmf.factorization import Status
-from fsmf.solvers.base import Cost, Solution, WholeSolution
+from fsmf.solvers.base import Cost, Solution, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
 from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost
@@ -162,25 +162,7 @@ class ALS:
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        for name in ("starts", "max_sweeps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-                raise OptionError(f"{name} must be an integer of at least 1; found {value!r}")
-        for name in ("rtol", "ridge", "max_seconds"):
-            value = getattr(self, name)
-            if name == "max_seconds" and value is None:
-                continue
-            real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-            if not real or not 0 <= value < math.inf:
-                raise OptionError(f"{name} must be a finite number of at least 0; found {value!r}")
-        try:
-            # A generator takes a while to make; the most usual seeds need no trial.
-            if type(self.rng) is not int or self.rng < 0:
-                np.random.default_rng(self.rng)
-        except (TypeError, ValueError) as error:
-            raise OptionError(
-                f"rng must be a seed or a numpy Generator; found {self.rng!r}: {error}"
-            ) from None
+        check_options(self, counts=("starts", "max_sweeps"), numbers=("rtol", "ridge"))
         if self.callback is not None and not callable(self.callback):
             raise OptionError(f"callback must be callable; found {self.callback!r}")
 

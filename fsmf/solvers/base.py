@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
+from fsmf.errors import OptionError
 from fsmf.factorization import Certificate, History, Status
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["Cost", "Solution", "Solver", "WholeSolution"]
+__all__ = ["Cost", "Solution", "Solver", "WholeSolution", "check_options"]
 
 
 @dataclass(frozen=True)
@@ -150,3 +152,30 @@ class Solver(Protocol):
         divided by ``2**exponent``, which matters to options in the units of A. `rest` is the error that
         the part cannot change, and `elapsed` the seconds spent so far: for progress reports and budgets.
         """
+
+
+def check_options(solver: Any, *, counts: Sequence[str], numbers: Sequence[str]) -> None:
+    """Check the options of an iterative solver: counts, numbers, and those named `max_seconds` and `rng`.
+
+    Raises
+    ------
+    OptionError
+        If one is out of range.
+    """
+    for name in counts:
+        value = getattr(solver, name)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise OptionError(f"{name} must be an integer of at least 1; found {value!r}")
+    for name in (*numbers, "max_seconds"):
+        value = getattr(solver, name)
+        if name == "max_seconds" and value is None:
+            continue
+        real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+        if not real or not 0 <= value < math.inf:
+            raise OptionError(f"{name} must be a finite number of at least 0; found {value!r}")
+    try:
+        # A generator takes a while to make; the most usual seeds need no trial.
+        if type(solver.rng) is not int or solver.rng < 0:
+            np.random.default_rng(solver.rng)
+    except (TypeError, ValueError) as error:
+        raise OptionError(f"rng must be a seed or a numpy Generator; found {solver.rng!r}: {error}") from None

@@ -13,11 +13,12 @@ from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
+from fsmf.solvers.variable_projection import VariableProjection
 from fsmf.tractability import Structure
 
 __all__ = ["TABLE", "choose", "refusals", "table_of"]
 
-TABLE: tuple[Solver, ...] = (BlockSVD(), Hierarchical(), ALS())
+TABLE: tuple[Solver, ...] = (BlockSVD(), Hierarchical(), ALS(), VariableProjection())
 
 
 def refusals(

@@ -52,6 +52,11 @@ class Descent(Trail):
         """Whether factors are so large that storing them would lose what the last sweeps gained."""
         return self.norm**2 > LARGE * self.ordinary and self.rounding > 0.25 * math.sqrt(self.squared_error)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to gain in the user's precision."""
+        return self.is_exact or self.is_lost
+
 
 def alternate(
     problem: ProductProblem,
@@ -89,7 +94,7 @@ def alternate(
         if report(run, sweep):
             run.status = Status.STOPPED
             break
-        if idle >= _PATIENCE or run.is_exact or run.is_lost:
+        if idle >= _PATIENCE or run.is_settled:
             run.status = Status.CONVERGED
             break
         if clock.is_over() or (sweep >= _PROBATION and gain >= 0 and run.objective - best > _HOPE * gain):

@@ -1,0 +1,229 @@
+"""Any supports, by second-order steps from many starts at once: for what alternation crawls on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.certificates import StationaryPoint
+from fsmf.factorization import Status
+from fsmf.solvers.base import Cost, WholeSolution, check_options
+from fsmf.solvers.problem_alternation import Descent, whole_solution
+from fsmf.solvers.problem_newton import GaussNewton
+from fsmf.solvers.problem_peeling import peeled
+from fsmf.solvers.problem_product import ProductProblem, product_cost
+from fsmf.solvers.problem_start import starting_points
+from fsmf.solvers.problem_trail import Clock
+from fsmf.tractability import Part, Structure
+
+__all__ = ["VariableProjection"]
+
+Array = NDArray[Any]
+
+# How far A is moved before components are read off it, relative to ‖A‖: less and less.
+_MOVES = tuple(10.0 ** (-i / 2) for i in range(2, 15))
+
+# Share of the starts that are perturbations of the best found by the others, and by how much, relatively.
+_PERTURBED, _KICKS = 0.4, (0.03, 0.1, 0.3, 1.0)
+
+# Damping at first, its bounds, and by how much it changes after good and bad steps.
+_FIRST, _RANGE, _EASE, _CURB = 1e-2, (1e-14, 1e6), 5.0, 4.0
+
+# Steps in a row that must gain less than `rtol` before a start counts as converged.
+_PATIENCE = 3
+
+# A start is abandoned after so many steps when the best is further away than the last step times this.
+_PROBATION, _HOPE = 30, 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariableProjection:
+    """Descend from many starts by damped Gauss-Newton steps, one factor eliminated.
+
+    The objective is seen as one of all factors but the largest, which least squares eliminates; its
+    Gauss-Newton steps are damped as in Levenberg and Marquardt's method. Starts are worked on side by side
+    and abandoned when they are far behind: those of `ALS`, components read off a slightly moved matrix one
+    after another, random ones, and perturbations of the best of them, which also leave plateaus.
+
+    Parameters
+    ----------
+    starts : int
+        Number of starting points; the best is kept.
+    max_steps : int
+        Steps per start.
+    max_seconds : float, optional
+        Time for everything, in seconds.
+    rtol : float
+        A start has converged when three steps in a row lower the objective by less than this fraction of it.
+    ridge : float
+        As for `ALS`.
+    initial : Factorization or tuple of arrays, optional
+        Warm start, as for `ALS`.
+    rng : int or numpy.random.Generator
+        Seed of all that is random; results are deterministic for a given seed.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+
+    Notes
+    -----
+    **Guarantee.** `StationaryProduct`, as from `ALS`. Where the infimum is not attained, the error falls
+    geometrically while the factors grow; the status says so and `NotAttainedWarning` is issued.
+
+    **Cost.** O(p³) a step and start for p parameters up to 2000; above, up to 100 products with the
+    derivative. `ALS` is cheaper on large supports, and where its sweeps gain.
+
+    References
+    ----------
+    J. H. Hong, A. Fitzgibbon, "Secrets of matrix factorization: approximations, numerics, manifold
+    optimization and random restarts", ICCV 2015.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np, warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", fsmf.errors.NotAttainedWarning)
+    ...     F = fsmf.factorize(np.eye(3)[::-1], fsmf.lu(3), solver=fsmf.VariableProjection())
+    >>> F.status.name, F.relative_error < 1e-6
+    ('FACTORS_GROW', True)
+    """
+
+    starts: int = 24
+    max_steps: int = 300
+    max_seconds: float | None = None
+    rtol: float = 1e-8
+    ridge: float = 0.0
+    initial: Any = None
+    rng: int | np.random.Generator = 0
+
+    promise: ClassVar[type[StationaryPoint]] = StationaryPoint
+    by_parts: ClassVar[bool] = False
+    takes_weights: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_options(self, counts=("starts", "max_steps"), numbers=("rtol", "ridge"))
+
+    def measures(self, structure: Structure) -> bool:
+        """Return False: A is looked at before."""
+        return False
+
+    def refuses(self, structure: Structure) -> str | None:
+        """Return None: it takes any supports."""
+        return None
+
+    def predict(self, structure: Structure) -> Cost:
+        """Predict the cost of all starts and steps."""
+        p = min(structure.n_parameters, 2000)
+        flops, nbytes = product_cost(structure.supports)
+        steps = float(self.starts * self.max_steps)
+        return Cost(steps * (2 * flops + p**3 / 3), nbytes + 8.0 * p * p, self.max_steps * 1e-3)
+
+    def solve(
+        self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
+    ) -> WholeSolution:
+        """Solve the whole; see `Solver.solve`."""
+        clock = Clock(elapsed, self.max_seconds)
+        problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        newton, rng = GaussNewton(problem), np.random.default_rng(self.rng)
+        own = max(1, round(self.starts * (1 - _PERTURBED)))
+        runs: list[Descent] = []
+        points = chain(
+            islice(self._portfolio(problem, part.structure, rng, clock), own),
+            _perturbed(runs, problem, rng),
+        )
+        while len(runs) < self.starts and not (runs and (clock.is_over() or runs[0].is_settled)):
+            # The first goes alone: it may be all that is needed. Perturbations wait for what they perturb.
+            size = min(newton.at_once, (own if len(runs) < own else self.starts) - len(runs))
+            batch = list(islice(points, size if runs else 1))
+            self._descend(newton, batch, clock, runs[0].objective if runs else math.inf)
+            runs += batch
+            runs.sort(key=lambda run: run.objective)
+        best = runs[0]
+        status = best.warned(best.norm, ridge=self.ridge, name=type(self).__name__, stacklevel=4)
+        return whole_solution(best, part.structure, status)
+
+    def _portfolio(
+        self, problem: ProductProblem, structure: Structure, rng: np.random.Generator, clock: Clock
+    ) -> Iterator[Descent]:
+        """The starts of `ALS`, and before those that are not given what can be read off."""
+        points = starting_points(problem, structure, rng, self.initial)
+        if self.initial is not None:
+            yield Descent(problem, next(points))
+        if structure.is_pair:
+            yield _read_off(problem, rng, clock)
+        yield from (Descent(problem, values) for values in points)
+
+    def _descend(self, newton: GaussNewton, runs: list[Descent], clock: Clock, best: float) -> None:
+        """Step from all starts side by side."""
+        active = list(runs)
+        pack = newton.pack([run.values for run in active])
+        damping, idle = np.full(len(active), _FIRST), np.zeros(len(active), dtype=int)
+        for step in range(1, self.max_steps + 1):
+            tried, predicted = newton.step(pack, damping)
+            gain = pack.objective - tried.objective
+            better = np.isfinite(gain) & (gain > 0)
+            factor = np.where(better & (gain > 0.1 * predicted), 1.0, _CURB)
+            factor = np.where(better & (gain > 0.5 * predicted), 1 / _EASE, factor)
+            damping = np.clip(damping * factor, *_RANGE)
+            idle = np.where(better & (gain > self.rtol * pack.objective), 0, idle + 1)
+            pack = pack.replaced(better, tried)
+            for s, run in enumerate(active):
+                if better[s]:
+                    run.take(newton.problem.balanced(pack.one(s)), float(pack.squared[s]))
+                run.note(clock)
+            best = min(best, *pack.objective)
+            settled = np.array([run.is_settled for run in active])
+            settled |= (idle >= _PATIENCE) & (better | (damping >= _RANGE[1]))
+            for run, is_settled in zip(active, settled, strict=True):
+                run.status = Status.CONVERGED if is_settled else run.status
+            hopeless = (step >= _PROBATION) & better & (pack.objective - best > _HOPE * gain)
+            stay = ~(settled | hopeless)
+            if clock.is_over() or not stay.any():
+                break
+            if not stay.all():
+                pack, damping, idle = pack.take(stay), damping[stay], idle[stay]
+                active = [run for run, goes_on in zip(active, stay, strict=True) if goes_on]
+
+
+def _read_off(problem: ProductProblem, rng: np.random.Generator, clock: Clock) -> Descent:
+    """Read the factors off A moved less and less: where no best product exists, they grow on this way."""
+    noise = problem.gaussian(rng, problem.A.size).reshape(problem.A.shape)
+    size = problem.norm / math.sqrt(problem.A.size)
+    run: Descent | None = None
+    for move in _MOVES:
+        factors = peeled(problem.A + move * size * noise, problem.supports)
+        values = problem.holding([X[place] for X, place in zip(factors, problem.places, strict=True)])
+        found = problem.balanced(values)
+        squared_error = problem.squared(problem.residual(found))
+        if run is None:
+            run = Descent(problem, found)
+        elif squared_error < run.squared_error:
+            run.take(found, squared_error)
+        run.note(clock)
+    assert run is not None
+    return run
+
+
+def _perturbed(runs: list[Descent], problem: ProductProblem, rng: np.random.Generator) -> Iterator[Descent]:
+    """Perturb the best points found so far, without end."""
+    number = 0
+    while True:
+        kick, run = _KICKS[number % len(_KICKS)], runs[number // len(_KICKS) % min(2, len(runs))]
+        noise = problem.random(rng)
+        number += 1
+        pairs = zip(run.values, noise, strict=True)
+        moved = [value + kick * _size(value) / _size(some) * some for value, some in pairs]
+        yield Descent(problem, problem.holding(moved))
+
+
+def _size(values: Array) -> float:
+    """Root mean square, 1 for no values or zeros."""
+    return float(np.sqrt(np.mean(np.abs(values) ** 2))) or 1.0 if values.size else 1.0
