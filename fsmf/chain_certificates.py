@@ -21,6 +21,7 @@ from fsmf.certificates import Check, Verification, close, dense, divided_factor,
 from fsmf.errors import FsmfError
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.kronecker import Architecture, KroneckerPattern
 from fsmf.supports.recognition import arrange
 from fsmf.supports.support import Supports
@@ -147,6 +148,14 @@ def norm_off_pattern(A: Any, pattern: KroneckerPattern) -> float:
     a, b, c, d = pattern.abcd
     if a == d == 1:
         return 0.0
+    if is_foreign(A):
+        space = space_of(A)
+        on = (
+            space.eye(a, bool)[:, None, None, :, None, None]
+            & space.eye(d, bool)[None, None, :, None, None, :]
+        )
+        places = space.xp.reshape(A, (a, b, d, a, c, d))
+        return frobenius_norm(space.xp.where(on, space.xp.zeros_like(places), places))
     norms = []
     for i in range(A.shape[0]):
         row = dense(A[[i]])[0].reshape(a, c, d).copy()

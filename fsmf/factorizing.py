@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import GlobalOptimum, StationaryPoint
-from fsmf.errors import OptionError, ShapeError
+from fsmf.errors import InputTypeError, OptionError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
+from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
+from fsmf.kernels.pieces import Pieces
 from fsmf.observing import observed
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, table_of
@@ -49,7 +51,8 @@ def factorize(
     ----------
     A : array_like or sparse array, shape (m, n)
         The matrix, real or complex, in single or double precision; integers become double precision, and half
-        precision becomes single. Never written.
+        precision becomes single. Never written. Of another array library, CuPy for one, it is worked on
+        where it is, by solvers that can, and the factors stay there.
     supports : Supports or sequence
         One support per factor, left to right as they multiply; see `as_supports`, `pair` and the families.
     solver : Solver or sequence of Solver, optional
@@ -115,9 +118,9 @@ def factorize(
     if roots is not None or not _goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen, roots)
     norm = checked_norm(A)
-    exponent = comfortable_exponent(A.dtype, norm)
+    exponent = comfortable_exponent(_dtype(A), norm)
     A = divided(A, exponent)
-    solvers = _one_per_part(structure, solver)
+    solvers = [_taking(one, A) for one in _one_per_part(structure, solver)]
     out_of_reach = rest = _norm_out_of_reach(A, structure)
     solved = []
     for part, one in zip(structure.parts, solvers, strict=True):
@@ -126,7 +129,7 @@ def factorize(
         assert isinstance(solution, Solution)
         solved.append((part, one, solution))
         rest = math.hypot(rest, solution.error)
-    return _assemble(structure, solved, A.dtype, norm, out_of_reach, exponent)
+    return _assemble(structure, solved, A, norm, out_of_reach, exponent)
 
 
 def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
@@ -136,16 +139,17 @@ def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
 
 def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | None = None) -> Factorization:
     """Let a solver take the whole; if it can, it measures A in the pass that it makes anyway."""
+    _taking(solver, A)
     part, exponent = Part.whole(structure, roots), 0
     whole: Any = None
     if solver.measures(structure):
         # What overflows on the way is scaled, or refused, below.
         with np.errstate(over="ignore", invalid="ignore"), suppress(np.linalg.LinAlgError):
             whole = solver.solve(A, part)
-    unfit = whole is None or not math.isfinite(whole.norm) or comfortable_exponent(A.dtype, whole.norm)
+    unfit = whole is None or not math.isfinite(whole.norm) or comfortable_exponent(_dtype(A), whole.norm)
     if unfit:
         # A multiple of the number of factors is shared out evenly.
-        exponent = comfortable_exponent(A.dtype, checked_norm(A)) // len(structure.supports)
+        exponent = comfortable_exponent(_dtype(A), checked_norm(A)) // len(structure.supports)
         # Prescribed values have a scale of their own.
         exponent *= 0 if structure.n_prescribed else len(structure.supports)
         whole = solver.solve(divided(A, exponent), part, exponent=exponent)
@@ -186,19 +190,40 @@ def _norm_out_of_reach(A: Any, structure: Structure) -> float:
     if sparse.issparse(A):
         left, right = (support.to_sparse() for support in structure.supports)
         return frobenius_norm(A.data[is_out_of_reach(A, left, right)])
-    if m * n <= _CHUNK:
+    if m * n <= _CHUNK and not is_foreign(A):
         return frobenius_norm(A * structure.unreached)
     norms = []
     for start in range(0, m, step := max(1, _CHUNK // n)):
         rows = slice(start, start + step)
-        norms.append(frobenius_norm(np.where(layout.covered(rows), 0, A[rows])))
+        some = A[start : min(start + step, m), :] if is_foreign(A) else A[rows]
+        norms.append(frobenius_norm(_outside(some, layout.covered(rows))))
     return math.hypot(*norms)
+
+
+def _taking(solver: Solver, A: Any) -> Solver:
+    """The solver, if it works where A is."""
+    if is_foreign(A) and not getattr(solver, "anywhere", False):
+        raise InputTypeError(
+            f"{type(solver).__name__} works in host memory; found A in {space_of(A)}; copy it there, e.g. "
+            "with cupy.asnumpy"
+        )
+    return solver
+
+
+def _dtype(A: Any) -> np.dtype[Any]:
+    return space_of(A).dtype(A)
+
+
+def _outside(A: Any, reached: NDArray[Any]) -> Any:
+    """A on the places that are not reached, and zero elsewhere."""
+    space = space_of(A)
+    return space.xp.where(space.put(reached), space.xp.zeros_like(A), A)
 
 
 def _assemble(
     structure: Structure,
     solved: list[tuple[Part, Solver, Solution]],
-    dtype: np.dtype[Any],
+    A: Any,
     norm: float,
     out_of_reach: float,
     exponent: int,
@@ -208,14 +233,12 @@ def _assemble(
     solutions = [solution for _, _, solution in solved]
     factors: list[NDArray[Any]] = []
     for i, support in enumerate(supports):
-        values = np.zeros(support.nnz, dtype=dtype)
+        values = Pieces(space_of(A), support.nnz, _dtype(A))
         for part, _, solution in solved:
             rows, columns = ((part.rows, part.members), (part.members, part.columns))[i]
-            values[_where(support, part.structure.supports[i], rows, columns)] = (
-                solution.left,
-                solution.right,
-            )[i]
-        factors.append(values)
+            places = _where(support, part.structure.supports[i], rows, columns)
+            values.put(places, (solution.left, solution.right)[i])
+        factors.append(values.together())
     gradients = [solution.gradient_norm for solution in solutions if solution.gradient_norm is not None]
     bracket: dict[str, Any] = {
         "error": math.ldexp(math.hypot(out_of_reach, *(solution.error for solution in solutions)), exponent),

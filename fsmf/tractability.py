@@ -15,6 +15,7 @@ from scipy.sparse import csgraph
 
 from fsmf.errors import ShapeError
 from fsmf.kernels.masked_lstsq import RowGroups
+from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.blocks import DisjointBlocks, block_families
 from fsmf.supports.graph import connected_components
 from fsmf.supports.layout import Index, IndexLists, group_equal
@@ -86,9 +87,13 @@ class Part(NamedTuple):
         (m, n), r = structure.shape, structure.supports[0].shape[1]
         return cls(np.arange(m), np.arange(n), np.arange(r), structure, r, roots)
 
-    def block(self, A: Any, rows: Index, columns: Index) -> NDArray[Any]:
+    def block(self, A: Any, rows: Index, columns: Index) -> Any:
         """Return a dense copy of the block ``rows × columns`` of this part of A."""
         rows, columns = self.rows[rows], self.columns[columns]
+        if is_foreign(A):
+            space = space_of(A)
+            taken: Any = space.xp.take(A, space.put(rows), axis=0)
+            return space.xp.take(taken, space.put(columns), axis=1)
         dense: NDArray[Any] = (
             A[rows][:, columns].toarray() if sparse.issparse(A) else A[np.ix_(rows, columns)]
         )

@@ -10,11 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fsmf.kernels.namespace import is_foreign, space_of
+
 __all__ = ["frobenius_norm"]
 
 # Entries per partial sum: they stay in cache when converted to double precision, and are too few for a BLAS
 # to start threads, which on a busy machine cost more than the sum.
 _PIECE = 1 << 13
+
+# The same on a device, where only memory counts.
+_LARGE_PIECE = 1 << 26
 
 # Sums of squares in this range lost nothing to overflow or underflow.
 _SAFE = (1e-280, 1e300)
@@ -23,9 +28,13 @@ _SAFE = (1e-280, 1e300)
 def frobenius_norm(A: Any) -> float:
     """Return ‖A‖_F of a dense or sparse array in double precision; NaN if A holds one, inf if it is infinite.
 
+    Of an array on a device, this number is all that comes to the host.
+
     The plain sum of squares is trusted when it is a normal number, so that the common case reads A once;
     otherwise A is scaled by a power of two. A finite norm also proves that every entry is finite.
     """
+    if is_foreign(A):
+        return _elsewhere(A)
     values = A.data if sparse.issparse(A) else np.asarray(A)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         total = sum(_square(piece) for piece in _pieces(values))
@@ -40,6 +49,22 @@ def frobenius_norm(A: Any) -> float:
         return math.ldexp(math.sqrt(total), exponent)
     except OverflowError:
         return math.inf
+
+
+def _elsewhere(A: Any) -> float:
+    """The norm of an array of another library, in pieces, scaled by the largest entry."""
+    space = space_of(A)
+    xp = space.xp
+    flat = xp.reshape(A, (-1,))
+    if not flat.shape[0]:
+        return 0.0
+    peak = space.cast(xp.max(xp.abs(flat)), np.float64)
+    divisor = xp.where((peak > 0) & xp.isfinite(peak), peak, xp.ones_like(peak))
+    total = space.zeros((), np.float64)
+    for start in range(0, flat.shape[0], _LARGE_PIECE):
+        piece = space.cast(xp.abs(flat[start : min(start + _LARGE_PIECE, flat.shape[0])]), np.float64)
+        total = total + xp.sum(xp.square(piece / divisor))
+    return float(divisor * xp.sqrt(total))
 
 
 def _pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:

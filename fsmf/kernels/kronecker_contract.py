@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.kernels.kronecker_blocks import Blocks
+from fsmf.kernels.namespace import is_foreign
 
 __all__ = ["contract_left", "contract_right"]
 
@@ -20,7 +21,7 @@ Array = NDArray[Any]
 _FEW = 1 << 16
 
 
-def contract_right(V: Array, right: Array, cut: Blocks) -> Array:
+def contract_right(V: Any, right: Any, cut: Blocks) -> Any:
     """Return the values of ``V · rightᴴ`` on the left pattern of an interface.
 
     Parameters
@@ -61,7 +62,7 @@ def contract_right(V: Array, right: Array, cut: Blocks) -> Array:
     return out.reshape(1, cut.b, cut.l, -1)
 
 
-def contract_left(left: Array, V: Array, cut: Blocks) -> Array:
+def contract_left(left: Any, V: Any, cut: Blocks) -> Any:
     """Return the values of ``leftᴴ · V`` on the right pattern of an interface.
 
     Parameters
@@ -101,7 +102,7 @@ def contract_left(left: Array, V: Array, cut: Blocks) -> Array:
 
 def _as_matrix(V: Array, cut: Blocks) -> tuple[Array | None, ModuleType | None]:
     """V as a matrix in C order, where it is one, and the twin, where it pays."""
-    if cut.a != 1 or cut.d != 1 or V.size < _FEW:
+    if is_foreign(V) or cut.a != 1 or cut.d != 1 or V.size < _FEW:
         return None, None
     A = V.reshape(cut.b * cut.l, cut.k * cut.c)
     return (A, _twin()) if A.flags.c_contiguous else (None, None)

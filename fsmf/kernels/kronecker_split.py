@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from fsmf.errors import ShapeError, SupportError
 from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.kronecker_split_device import split_there
+from fsmf.kernels.namespace import is_foreign
 from fsmf.kernels.truncated_svd import truncated_svd
 
 __all__ = ["Interface", "LeftSplit", "split", "split_left"]
@@ -195,6 +197,8 @@ def split(
         raise ShapeError(
             f"the product has values of shape {shape}; found {V.shape}; give values of the product"
         )
+    if is_foreign(V):
+        return split_there(V, left, right, side=side)
     M = np.ascontiguousarray(V).reshape(-1, shape[3])
     twin = _twin() if V.size >= _FEW and side == "left" else None
     ways = twin.split_strips(M, [cut], 0, 1) if twin and twin.takes(cut) else _split(M, cut, 0, 1, side)

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.namespace import borrowed, is_foreign, space_of
 
 __all__ = ["as_array", "as_matrix", "checked_norm", "comfortable_exponent", "divided", "sound_csr"]
 
@@ -25,7 +26,8 @@ def as_matrix(A: Any) -> tuple[Any, float]:
 
 
 def as_array(A: Any) -> Any:
-    """Check everything about a matrix but its values, and return it in one of the four dtypes."""
+    """Check everything about a matrix but its values, and return it there in one of the four dtypes."""
+    A = borrowed(A).array
     if isinstance(A, np.ma.MaskedArray):
         raise InputTypeError(
             "A must have all its entries; found a masked array; fill the missing entries first"
@@ -35,6 +37,8 @@ def as_array(A: Any) -> Any:
             matrix = sound_csr(A) if A.ndim == 2 else A
         except (ValueError, IndexError) as error:
             raise InputError(f"A must be a sound sparse array; {error}; build it anew") from None
+    elif is_foreign(A):
+        matrix = A
     elif hasattr(A, "matvec"):
         raise InputTypeError(
             f"A must be an array; found the operator {type(A).__name__}; form it first, e.g. A @ np.eye(n)"
@@ -48,7 +52,10 @@ def as_array(A: Any) -> Any:
         raise ShapeError(f"A must be a matrix; found {matrix.ndim}-D of shape {matrix.shape}; reshape it")
     if 0 in matrix.shape:
         raise InputError(f"A must have entries; found shape {matrix.shape}")
-    return matrix.astype(_working_dtype(matrix.dtype), copy=False)
+    space = space_of(matrix)
+    if sparse.issparse(matrix):
+        return matrix.astype(_working_dtype(matrix.dtype), copy=False)
+    return space.cast(matrix, _working_dtype(space.dtype(matrix)))
 
 
 def checked_norm(A: Any) -> float:
@@ -56,7 +63,8 @@ def checked_norm(A: Any) -> float:
     norm = frobenius_norm(A)
     if not math.isfinite(norm):
         values = A.data if sparse.issparse(A) else A
-        bad = int(np.count_nonzero(~np.isfinite(values)))
+        xp = space_of(values).xp
+        bad = int(xp.count_nonzero(~xp.isfinite(values)))
         if bad:
             raise InputError(f"A must be finite; found {bad} entries that are NaN or infinite; clean them")
         raise InputError("the Frobenius norm of A must be finite; it overflows; scale A down")
@@ -109,4 +117,6 @@ def divided(A: Any, exponent: int) -> Any:
         return A
     # Two steps, since the factor itself may overflow.
     half = -exponent // 2
+    if is_foreign(A):
+        return A * math.ldexp(1.0, half) * math.ldexp(1.0, -exponent - half)
     return A * A.dtype.type(math.ldexp(1.0, half)) * A.dtype.type(math.ldexp(1.0, -exponent - half))

@@ -14,6 +14,8 @@ from scipy import sparse
 from scipy.sparse.linalg import ArpackError, svds
 
 from fsmf.errors import SupportError
+from fsmf.kernels.kronecker_split_device import best_pieces
+from fsmf.kernels.namespace import is_foreign, space_of
 
 __all__ = ["TruncatedSVD", "truncated_svd"]
 
@@ -107,6 +109,8 @@ def truncated_svd(A: Array | sparse.csr_array, rows: Array, columns: Array, rank
     rows, columns = _indices(rows, A.shape[0], "rows"), _indices(columns, A.shape[1], "columns")
     (n_blocks, b), c = rows.shape, columns.shape[1]
     k = min(rank, b, c)
+    if is_foreign(A):
+        return _elsewhere(A, rows, columns, rank)
     if sparse.issparse(A) and b * c * A.dtype.itemsize > _CHUNK and 8 * k <= min(b, c):
         return _joined(_sparse_block(A[rows[t]][:, columns[t]], k) for t in range(n_blocks))
     few = n_blocks * b * c * (100 + min(b, c)) < _FEW
@@ -116,6 +120,24 @@ def truncated_svd(A: Array | sparse.csr_array, rows: Array, columns: Array, rank
     if isinstance(A, np.ndarray) and A.flags.forc:
         return _compiled(A, rows, columns, k)
     return _joined(_compiled(*_side_by_side(stack), k) for stack in _stacks(A, rows, columns))
+
+
+def _elsewhere(A: Any, rows: Array, columns: Array, rank: int) -> TruncatedSVD:
+    """The same where A lives, some blocks at a time."""
+    space, n = space_of(A), A.shape[1]
+    xp, flat = space.xp, space.xp.reshape(A, (-1,))
+    (n_blocks, b), c = rows.shape, columns.shape[1]
+    step = max(1, _CHUNK // max(1, b * c))
+    parts = []
+    for start in range(0, max(1, n_blocks), step):
+        i, j = (space.put(index[start : start + step]) for index in (rows, columns))
+        places = xp.reshape(i[:, :, None] * n + j[:, None, :], (-1,))
+        B = xp.reshape(xp.take(flat, places, axis=0), (i.shape[0], b, c))
+        U, W, tails = best_pieces(B, rank)
+        # The rows of W are orthogonal where they differ in size; a small decomposition makes them so.
+        small, s, Vh = xp.linalg.svd(W, full_matrices=False)
+        parts.append((xp.matmul(U, small), space.cast(s, np.float64), Vh, tails))
+    return TruncatedSVD(*(xp.concat(list(same)) for same in zip(*parts, strict=True)))
 
 
 def _indices(indices: Array, size: int, what: str) -> Array:

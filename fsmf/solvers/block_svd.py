@@ -12,8 +12,12 @@ from scipy import sparse
 
 from fsmf.certificates import GlobalOptimum
 from fsmf.factorization import Status
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.namespace import Space, space_of
+from fsmf.kernels.pieces import Pieces
 from fsmf.kernels.truncated_svd import truncated_svd
 from fsmf.solvers.base import Cost, Solution
+from fsmf.stages import transposed_values
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.layout import Index, IndexLists, equal_shapes, offsets
 from fsmf.supports.support import Support
@@ -55,6 +59,7 @@ class BlockSVD:
 
     promise: ClassVar[type[GlobalOptimum]] = GlobalOptimum
     by_parts: ClassVar[bool] = True
+    anywhere: ClassVar[bool] = True
     takes_weights: ClassVar[bool] = False
 
     def measures(self, structure: Structure) -> bool:
@@ -86,35 +91,39 @@ class BlockSVD:
         structure = part.structure
         left, right = structure.supports
         rectangles, classes = structure.rectangles, structure.classes
-        X, Y = np.zeros(left.nnz, dtype=A.dtype), np.zeros(right.nnz, dtype=A.dtype)  # X column by column
+        space = space_of(A)
+        # X column by column.
+        X, Y = (Pieces(space, support.nnz, space.dtype(A)) for support in (left, right))
         tails = []
         batches = equal_shapes(rectangles.rows, rectangles.columns, rectangles.ranks)
         for which, rows, columns, rank in batches:
             svd = truncated_svd(A, part.rows[rows], part.columns[columns], rank)
-            tails.append(svd.tails)
+            tails.append(frobenius_norm(svd.tails))
             # The members of all classes pooled in a rectangle share its singular triplets.
             members = classes.members.take(rectangles.classes.take(which).indices).indices
             members = members.reshape(len(which), rank)
             k = svd.s.shape[1]
-            root = np.sqrt(svd.s)[:, :, None]
-            X[_positions(left.T, members[:, :k], rows)] = svd.U.swapaxes(1, 2) * root
-            Y[_positions(right, members[:, :k], columns)] = svd.Vh * root
+            root = space.xp.sqrt(svd.s)[:, :, None]
+            X.put(_positions(left.T, members[:, :k], rows), space.xp.matrix_transpose(svd.U) * root)
+            Y.put(_positions(right, members[:, :k], columns), svd.Vh * root)
         self._complete(A, part, X, Y)
-        error = math.hypot(*np.concatenate(tails)) if tails else 0.0
+        error = math.hypot(*tails) if tails else 0.0
         return Solution(
-            left=_to_row_order(X, left),
-            right=Y,
+            left=_to_row_order(space, X.together(), left),
+            right=Y.together(),
             error=error,
             lower_bound=error,
             status=Status.OPTIMAL,
             blocks=part.locate(_proof(structure)),
         )
 
-    def _complete(self, A: Any, part: Part, X: NDArray[Any], Y: NDArray[Any]) -> None:
+    def _complete(self, A: Any, part: Part, X: Pieces, Y: Pieces) -> None:
         """Let the complete classes make A on S*, each the places that no earlier one has made."""
         structure = part.structure
         left, right = structure.supports
         classes = structure.classes
+        space = space_of(A)
+        xp, dtype = space.xp, space.dtype(A)
         complete = np.flatnonzero(classes.complete)
         # Which places are made already; needed only where complete rectangles overlap.
         overlap = np.unique(structure.component_of[complete]).size < complete.size
@@ -124,16 +133,16 @@ class BlockSVD:
             block = part.block(A, rows, columns)
             if overlap:
                 place = np.ix_(rows, columns)
-                block = np.where(made[place], 0, block)
+                block = xp.where(space.put(made[place]), xp.zeros_like(block), block)
                 made[place] = True
             if len(rows) <= len(columns):
                 members = members[: len(rows)]
-                own, values = np.eye(len(rows), dtype=A.dtype), block
+                own, values = space.eye(len(rows), dtype), block
             else:
                 members = members[: len(columns)]
-                own, values = block.T, np.eye(len(columns), dtype=A.dtype)
-            X[_positions(left.T, members[None], rows[None])[0]] = own
-            Y[_positions(right, members[None], columns[None])[0]] = values
+                own, values = block.T, space.eye(len(columns), dtype)
+            X.put(_positions(left.T, members[None], rows[None])[0], own)
+            Y.put(_positions(right, members[None], columns[None])[0], values)
 
 
 def _proof(structure: Structure) -> DisjointBlocks:
@@ -162,9 +171,11 @@ def _positions(support: Support, members: Index, indices: Index) -> Index:
     return positions
 
 
-def _to_row_order(values: NDArray[Any], support: Support) -> NDArray[Any]:
+def _to_row_order(space: Space, values: Any, support: Support) -> Any:
     """Reorder values stored column by column into the row-major order of the support."""
     transposed = support.T
+    if not space.is_host:
+        return transposed_values(space, transposed, values)
     csc = sparse.csc_array((values, transposed.indices, transposed.indptr), shape=support.shape)
     ordered: NDArray[Any] = csc.tocsr().data
     return ordered

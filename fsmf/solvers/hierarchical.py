@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_off_pattern
-from fsmf.errors import ConvergenceWarning, OptionError
+from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import split_left
 from fsmf.kernels.matrix import comfortable_exponent
+from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.product import Product
 from fsmf.solvers.base import Cost, WholeSolution
 from fsmf.solvers.problem_chain import Train, on_pattern
 from fsmf.solvers.problem_permutation import permutations
-from fsmf.stages import composed
+from fsmf.stages import composed, taken
 from fsmf.supports.kronecker import Architecture
 from fsmf.supports.layout import Index
 from fsmf.supports.recognition import Arrangement
@@ -103,6 +104,7 @@ class Hierarchical:
 
     promise: ClassVar[type[QuasiOptimum]] = QuasiOptimum
     by_parts: ClassVar[bool] = False
+    anywhere: ClassVar[bool] = True
     takes_weights: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -165,6 +167,11 @@ class Hierarchical:
         assert arrangement is not None
         given = arrangement.architecture
         A = A.toarray() if sparse.issparse(A) else A
+        if is_foreign(A) and self.permutation == "search":
+            raise InputTypeError(
+                f"the search for an order looks at A in host memory; found it in {space_of(A)}; copy it "
+                "there, or give rows and columns"
+            )
         if arrangement.rows is not None or arrangement.columns is not None:
             A = _permuted(A, arrangement.rows, arrangement.columns)
         chain = _cuttable(given)
@@ -180,10 +187,13 @@ class Hierarchical:
         (supports, values, certificate, norm), rows, columns = best
         if turned:
             pairs = zip(supports.patterns, values, strict=True)
-            values = [V.reshape(pattern.blocks_shape).transpose(0, 3, 2, 1) for pattern, V in pairs][::-1]
+            xp = space_of(A).xp
+            values = [
+                xp.permute_dims(xp.reshape(V, pattern.blocks_shape), (0, 3, 2, 1)) for pattern, V in pairs
+            ][::-1]
             supports, certificate = supports.T, certificate.transposed()
         status = Status.BRACKETED
-        if certificate.gap <= 8 * len(given) * float(np.finfo(A.dtype).eps) * norm:
+        if certificate.gap <= 8 * len(given) * float(np.finfo(space_of(A).dtype(A)).eps) * norm:
             status = Status.OPTIMAL
         if self.rtol is not None and certificate.error > self.rtol * norm * (1 + 1e-9):
             status = Status.OUT_OF_REACH
@@ -195,7 +205,7 @@ class Hierarchical:
             )
         solution = WholeSolution(
             supports,
-            [np.ascontiguousarray(V).reshape(-1) for V in values],
+            [_flat(V) for V in values],
             certificate,
             status,
             norm,
@@ -220,8 +230,9 @@ class Hierarchical:
         # On each block the sum has as many times the rank, which is all that is known to bound it.
         many = chain.with_ranks([self.residual_terms * rank for rank in chain.ranks])
         bound = min(replace(self, refine=0)._one(A, many)[2].lower_bound, errors[-1])
-        ones = [np.ones(self.residual_terms * side, dtype=A.dtype) for side in A.shape]
-        joint = [np.concatenate([np.ravel(V) for V in same]) for same in zip(*terms, strict=True)]
+        xp, count = space_of(A).xp, self.residual_terms
+        ones = [xp.concat([xp.ones_like(A[:, 0] if axis == 0 else A[0, :])] * count) for axis in (0, 1)]
+        joint = [xp.concat([_flat(V) for V in same]) for same in zip(*terms, strict=True)]
         certificate_of_sum = SumBound(
             error=errors[-1],
             lower_bound=bound,
@@ -238,7 +249,7 @@ class Hierarchical:
         # Ranks that are chosen anew may be any, also where those given bound nothing.
         chain, interfaces, order = plan = _plan(given, self.order, reduce=self.rtol is None)
         out, V = norm_off_pattern(A, chain.product), on_pattern(A, chain.product)
-        if self.rtol is None and plan.streams:
+        if self.rtol is None and plan.streams and not is_foreign(A):
             found = split_left(A, [pattern.abcd for pattern in chain.patterns])
             train = Train(chain.patterns, found.values, len(chain) - 1)
             losses = {s: frobenius_norm(tails) for s, tails in enumerate(found.tails, start=1)}
@@ -253,7 +264,8 @@ class Hierarchical:
             ]
             train, losses = min(tries, key=lambda found: sum(pattern.nnz for pattern in found[0].patterns))
         # An A that nobody has looked at yet may be unfit for squares, and is then given again, scaled.
-        if self.refine and math.isfinite(norm) and not comfortable_exponent(A.dtype, norm):
+        dtype = space_of(A).dtype(A)
+        if self.refine and math.isfinite(norm) and not comfortable_exponent(dtype, norm):
             parts = [train.refine(V, self.refine, math.sqrt(max(0.0, norm**2 - out**2)))]
         else:
             parts = list(losses.values()) if is_extremal(order) else [train.distance(V)]
@@ -355,10 +367,17 @@ def _flops(chain: Architecture, order: Sequence[int]) -> float:
     return total
 
 
-def _permuted(A: NDArray[Any], rows: Index | None, columns: Index | None) -> NDArray[Any]:
-    if rows is not None:
-        A = A[rows]
-    return A if columns is None else A[:, columns]
+def _permuted(A: Any, rows: Index | None, columns: Index | None) -> Any:
+    space = space_of(A)
+    for axis, order in enumerate((rows, columns)):
+        if order is not None:
+            A = space.xp.take(A, space.put(order), axis=axis)
+    return A
+
+
+def _flat(V: Any) -> Any:
+    """Values one after another, in row-major order."""
+    return space_of(V).xp.reshape(V, (-1,))
 
 
 def _given_back(solution: WholeSolution, structure: Structure, arrangement: Arrangement) -> WholeSolution:
@@ -366,7 +385,7 @@ def _given_back(solution: WholeSolution, structure: Structure, arrangement: Arra
     untouched = solution.rows is None and solution.columns is None
     if untouched and solution.supports == arrangement.architecture:
         values = [
-            V if order is None else V[np.argsort(order)]
+            V if order is None else taken(space_of(V), V, np.argsort(order))
             for V, order in zip(solution.values, arrangement.orders, strict=True)
         ]
         return replace(solution, supports=structure.supports, values=values)

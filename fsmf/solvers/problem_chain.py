@@ -15,6 +15,7 @@ from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_blocks import Blocks
 from fsmf.kernels.kronecker_contract import contract_left, contract_right
 from fsmf.kernels.kronecker_split import split
+from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.kronecker import Architecture, Interface, KroneckerPattern
 
 __all__ = ["Train", "on_pattern"]
@@ -22,11 +23,25 @@ __all__ = ["Train", "on_pattern"]
 Array = NDArray[Any]
 
 
-def on_pattern(A: Array, pattern: KroneckerPattern) -> Array:
+def on_pattern(A: Any, pattern: KroneckerPattern) -> Any:
     """Return the values of A on a pattern, shape ``(a, b, d, c)``; a view where the pattern is full."""
     a, b, c, d = pattern.abcd
+    if is_foreign(A):
+        return _on_pattern_there(A, pattern)
     values: Array = np.einsum("abdacd->abdc", A.reshape(a, b, d, a, c, d))
     return values
+
+
+def _on_pattern_there(A: Any, pattern: KroneckerPattern) -> Any:
+    """The same in any array library: of all pairs of blocks, those of equal places."""
+    space, (a, b, c, d) = space_of(A), pattern.abcd
+    xp = space.xp
+    if a == d == 1:
+        return xp.reshape(A, (1, b, 1, c))
+    pairs = xp.permute_dims(xp.reshape(A, (a, b, d, a, c, d)), (0, 3, 2, 5, 1, 4))
+    pairs = xp.take(xp.reshape(pairs, (a * a, d * d, b, c)), space.put(np.arange(a) * (a + 1)), axis=0)
+    pairs = xp.take(pairs, space.put(np.arange(d) * (d + 1)), axis=1)
+    return xp.permute_dims(pairs, (0, 2, 1, 3))
 
 
 class Train:
@@ -149,7 +164,7 @@ class Train:
 
     def distance(self, V: Array) -> float:
         """Return the Frobenius norm of V less the product, V being values on the product's pattern."""
-        return frobenius_norm(V - self.product().reshape(V.shape))
+        return frobenius_norm(V - space_of(V).xp.reshape(self.product(), V.shape))
 
     def refine(self, V: Array, passes: int, norm: float) -> float:
         """Solve for one factor after the other, given the rest, so that the product is nearest to V.
@@ -206,7 +221,7 @@ class Train:
                 self._move(i + 1)
                 V = Blocks.of(self.patterns[i].abcd, tails[i + 1].abcd).contract_left(self.values[i], V)
 
-    def _contract_last(self, W: Array, i: int, j: int) -> Array:
+    def _contract_last(self, W: Array, i: int, j: int) -> Any:
         """Contract factor j from values on the product of factors i, …, j."""
         left = reduce(KroneckerPattern.__mul__, self.patterns[i:j])
         return Blocks.of(left.abcd, self.patterns[j].abcd).contract_right(W, self.values[j])
@@ -235,12 +250,13 @@ def _split_within(V: Array, sides: Any, allowed: float) -> tuple[Array, Array, f
     """Split with the smallest rank that loses at most what is allowed."""
     full = sides(1)
     cut = Blocks.of(full.left.abcd, full.right.abcd)
-    U, s, Vh = np.linalg.svd(cut.whole(V), full_matrices=False)
-    squares = np.square(s, dtype=np.float64).sum(axis=(0, 1))
+    space = space_of(V)
+    U, s, Vh = space.xp.linalg.svd(cut.whole(V), full_matrices=False)
+    squares = space.get(space.xp.sum(space.xp.square(space.cast(s, np.float64)), axis=(0, 1)))
     beyond = np.sqrt(np.append(np.cumsum(squares[::-1])[::-1], 0.0))
     rank = max(1, int(np.argmax(beyond <= allowed)))
     chosen = sides(rank)
     cut = Blocks.of(chosen.left.abcd, chosen.right.abcd)
     X = cut.from_left(U[..., :rank])
-    Y = cut.from_right(s[..., :rank, None] * Vh[..., :rank, :])
+    Y = cut.from_right(space.cast(s[..., :rank, None], space.dtype(V)) * Vh[..., :rank, :])
     return X, Y, float(beyond[rank]), rank
