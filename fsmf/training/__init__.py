@@ -2,9 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
+from fsmf.training.gated import (
+    GatedOperator,
+    binary_generators,
+    fuse,
+    gate_patterns,
+    gated_to_relu,
+    unfuse,
+)
 from fsmf.training.monitor import Training
 from fsmf.training.network import NetworkObjective, SparseNetwork
 from fsmf.training.optimizers import LBFGS, SGD, Adam
+from fsmf.training.pruning import learn_supports, prune, prune_iteratively
+from fsmf.training.recovery import RecoveredReLU, recover_relu
 
 if TYPE_CHECKING:
     from fsmf.training.estimators import SparseMLPClassifier, SparseMLPRegressor
@@ -13,11 +23,22 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adam",
+    "GatedOperator",
     "NetworkObjective",
+    "RecoveredReLU",
     "SparseMLPClassifier",
     "SparseMLPRegressor",
     "SparseNetwork",
     "Training",
+    "binary_generators",
+    "fuse",
+    "gate_patterns",
+    "gated_to_relu",
+    "learn_supports",
+    "prune",
+    "prune_iteratively",
+    "recover_relu",
+    "unfuse",
 ]
 
 _NEED_SCIKIT_LEARN = ("SparseMLPClassifier", "SparseMLPRegressor")

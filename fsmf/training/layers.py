@@ -159,28 +159,26 @@ class Layer:
     supports : Supports
         Of the matrices, left to right as they multiply; most layers have one.
     start : int
-        Where the parameters of the layer begin in the vector of all: the values of each matrix, left to
-        right, then the bias.
-    has_bias : bool
-        Whether there is one.
+        Where the values of its matrices begin in the vector of all parameters, left to right.
+    bias : slice
+        Where its bias is; empty if there is none.
 
     Examples
     --------
     >>> import fsmf, numpy as np
-    >>> layer = Layer(fsmf.as_supports([[[1, 1]]]), 0, has_bias=True)
+    >>> layer = Layer(fsmf.as_supports([[[1, 1]]]), 0, bias=slice(2, 3))
     >>> layer.forward(np.array([2.0, 3.0, 10.0]), np.ones((2, 1)))[0]
     array([[15.]])
     """
 
-    def __init__(self, supports: Supports, start: int, *, has_bias: bool) -> None:
+    def __init__(self, supports: Supports, start: int, *, bias: slice) -> None:
         self.supports = supports
         self.maps = [as_map(support) for support in supports]
         self.places: list[slice] = []
         for support in supports:
             self.places.append(slice(start, start + support.nnz))
             start += support.nnz
-        self.bias = slice(start, start + supports.shape[0]) if has_bias else slice(start, start)
-        self.stop = self.bias.stop
+        self.bias = bias
 
     def forward(self, parameters: Array, H: Array) -> tuple[Array, Sequence[Array]]:
         """Return what comes out, and what each matrix was multiplied with, last matrix first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +24,9 @@ from fsmf.training.optimizers import Adam, Optimizer
 __all__ = ["NetworkObjective", "SparseNetwork"]
 
 Array = NDArray[Any]
+
+# Supports of so many places are examined before training, for so many seconds.
+_EXAMINED, _SECONDS = 1000, 0.1
 
 
 class SparseNetwork:
@@ -43,6 +47,16 @@ class SparseNetwork:
     rng : int, numpy.random.Generator or None
         Of the initial weights: normal, of variance 2 or, before the output, 1 over the places in their row;
         biases are zero.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+        All of them: the values of the weights, layer by layer and factor by factor, in row-major order, and
+        then the biases.
+    n_weights : int
+        How many of them are weights.
+    layers : list of Layer
+        The layers, as they multiply.
 
     Raises
     ------
@@ -78,17 +92,21 @@ class SparseNetwork:
         rng: int | np.random.Generator | None = None,
     ) -> None:
         self.loss_name, self._loss = loss, as_loss(loss)
+        products = _as_layers(supports)
+        self.n_weights = sum(product.n_parameters for product in products)
         self.layers: list[Layer] = []
-        for supported in _as_layers(supports):
-            start = self.layers[-1].stop if self.layers else 0
-            self.layers.append(Layer(supported, start, has_bias=bool(biases)))
+        start, end = 0, self.n_weights
+        for product in products:
+            bias = slice(end, end + product.shape[0] if biases else end)
+            self.layers.append(Layer(product, start, bias=bias))
+            start, end = start + product.n_parameters, bias.stop
         for i, (left, right) in enumerate(pairwise(self.layers)):
             if left.supports.shape[1] != right.supports.shape[0]:
                 raise ShapeError(
                     f"layers must fit; layer {i} takes {left.supports.shape[1]} numbers, and layer {i + 1} "
                     f"makes {right.supports.shape[0]}; list them as they multiply, the one that meets x last"
                 )
-        self.parameters = self._drawn(rng)
+        self.parameters: Array = self._drawn(rng)
 
     def _drawn(self, rng: int | np.random.Generator | None) -> Array:
         try:
@@ -112,7 +130,7 @@ class SparseNetwork:
     @property
     def n_parameters(self) -> int:
         """Number of places of all weights, and of biases."""
-        return self.layers[-1].stop
+        return int(self.layers[-1].bias.stop)
 
     @property
     def weights(self) -> tuple[Product, ...]:
@@ -126,14 +144,6 @@ class SparseNetwork:
     def biases(self) -> tuple[Array, ...]:
         """The bias of each layer; empty arrays where there is none."""
         return tuple(self.parameters[layer.bias].copy() for layer in self.layers)
-
-    @property
-    def is_weight(self) -> Array:
-        """Which of the parameters are weights, not biases: a boolean array of shape ``(n_parameters,)``."""
-        found = np.ones(self.n_parameters, dtype=bool)
-        for layer in self.layers:
-            found[layer.bias] = False
-        return found
 
     def _outputs(self, parameters: Array, H: Array) -> tuple[Array, list[Sequence[Array]]]:
         """Return the outputs, a column per sample, and what each layer's matrices were multiplied with."""
@@ -237,10 +247,19 @@ class SparseNetwork:
         Warns
         -----
         NotAttainedWarning
-            If the norm of the parameters keeps growing while a squared loss keeps falling: the infimum may
-            not be attained. (Of cross-entropy it is not wherever classes can be told apart without error.)
+            If, without weight decay, the supports are known to have no best network for some data and a
+            squared loss; up to a thousand weights are examined. And if the norm of the parameters keeps
+            growing while a squared loss keeps falling: the infimum may not be attained.
+            (Of cross-entropy it is not wherever classes can be told apart without error.)
         """
         optimizer = Adam() if optimizer is None else optimizer
+        if not weight_decay and self._is_ill_posed:
+            warnings.warn(
+                "training on these supports has no optimum on some data: "
+                "fsmf.check_relu_well_posedness tells why; use weight_decay= to bound the parameters",
+                NotAttainedWarning,
+                stacklevel=2,
+            )
         objective = self.objective(X, Y, weight_decay=weight_decay)
         losses: list[float] = []
         norms: list[float] = []
@@ -268,6 +287,19 @@ class SparseNetwork:
                 stacklevel=2,
             )
         return Training(np.array(losses), np.array(norms), status, power)
+
+    @cached_property
+    def _is_ill_posed(self) -> bool:
+        """Whether it is known at once that some data have no best network of a squared loss."""
+        plain = all(len(layer.supports) == 1 for layer in self.layers)
+        has_biases = self.n_parameters > self.n_weights
+        if not (plain and has_biases and self.loss_name == "squared" and self.n_weights <= _EXAMINED):
+            return False
+        from fsmf.wellposedness.relu import check_relu_well_posedness
+        from fsmf.wellposedness.relu_verdicts import TrainingIllPosed
+
+        supports = [layer.supports[0] for layer in self.layers]
+        return isinstance(check_relu_well_posedness(supports, max_seconds=_SECONDS), TrainingIllPosed)
 
     def _samples(self, X: Any) -> Array:
         """Check samples, and turn them: one column each."""

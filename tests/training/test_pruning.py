@@ -1,0 +1,130 @@
+"""Supports that are learned: against enumeration, and against what pruning is by definition."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+import fsmf
+from fsmf.errors import OptionError
+from fsmf.training import LBFGS, Adam, SparseNetwork, learn_supports, prune, prune_iteratively
+
+
+def least_squares_on_all_supports(X, y, k):
+    """The best value over all sets of k features."""
+    values = []
+    for chosen in combinations(range(X.shape[1]), k):
+        part = X[:, chosen]
+        values.append(np.sum((part @ np.linalg.lstsq(part, y)[0] - y) ** 2) / 2 / len(y))
+    return min(values)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_linear_layer_reaches_the_best_of_all_supports(k):
+    rng = np.random.default_rng(k)
+    X = rng.standard_normal((60, 8))
+    y = X @ rng.standard_normal(8) + 0.1 * rng.standard_normal(60)
+    network = SparseNetwork([np.ones((1, 8))], biases=False, rng=0)
+    found, point = learn_supports(network, X, y, k=k, start="zero", starts=10)
+    assert point.value == pytest.approx(least_squares_on_all_supports(X, y, k), rel=1e-9)
+    assert found.loss(X, y) == pytest.approx(point.value)
+    assert found.n_weights == k
+    assert point.stability.stable
+
+
+def test_hidden_layers_and_biases_are_learned_on_few_weights():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 6))
+    teacher = SparseNetwork([[[1, 1]], [[1, 1, 0, 0, 0, 0], [0, 0, 0, 1, 0, 1]]], rng=3)
+    teacher.parameters[-2:] = 0.5
+    Y = teacher.predict(X)
+    dense = SparseNetwork([np.ones((1, 6)), np.ones((6, 6))], rng=1)
+    before = dense.parameters.copy()
+    found, point = learn_supports(dense, X, Y, k=8, schedule=300, max_iterations=1000)
+    assert found.n_weights == np.count_nonzero(point.x[: dense.n_weights]) <= 8
+    one_shot = prune(dense, 8)
+    assert found.loss(X, Y) < 0.15 * np.var(Y) / 2
+    assert one_shot.loss(X, Y) > np.var(Y) / 2
+    np.testing.assert_array_equal(dense.parameters, before)
+    np.testing.assert_allclose(found.biases[0], point.x[dense.n_weights : dense.n_weights + 1])
+
+
+def test_where_weights_may_be_is_kept():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 6))
+    allowed = [np.ones((1, 6)), np.tri(6)]
+    found, _ = learn_supports(SparseNetwork(allowed, rng=0), X, X[:, 0], k=5, max_iterations=50)
+    assert not found.layers[1].supports[0].toarray()[np.tri(6) == 0].any()
+
+
+def random_network(seed, **options):
+    rng = np.random.default_rng(seed)
+    return SparseNetwork([rng.random((3, 7)) < 0.6, rng.random((7, 5)) < 0.6], rng=rng, **options)
+
+
+@pytest.mark.parametrize("biases", [True, False])
+def test_pruning_keeps_the_largest(biases):
+    network = random_network(0, biases=biases)
+    k = 9
+    threshold = np.sort(np.abs(network.parameters[: network.n_weights]))[-k]
+    pruned = prune(network, k)
+    assert pruned.n_weights == k
+    for W, V in zip(network.weights, pruned.weights, strict=True):
+        dense = W.to_dense()
+        np.testing.assert_array_equal(V.to_dense(), np.where(np.abs(dense) >= threshold, dense, 0))
+    for ours, theirs in zip(network.biases, pruned.biases, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("rewind", [True, False])
+def test_rounds_take_their_share_and_go_back_to_the_beginning(rewind):
+    rng = np.random.default_rng(0)
+    network = random_network(1)
+    X = rng.standard_normal((40, 5))
+    Y = X[:, :3]
+    kept = network.parameters.copy()
+    found, runs = prune_iteratively(
+        network, X, Y, k=5, share=0.3, rewind=rewind, optimizer=Adam(max_epochs=3)
+    )
+    sizes = [network.n_weights]
+    while sizes[-1] > 5:
+        sizes.append(max(5, int(0.7 * sizes[-1])))
+    assert len(runs) == len(sizes)
+    assert found.n_weights == 5
+    np.testing.assert_array_equal(network.parameters, kept)
+    first, first_run = prune_iteratively(network, X, Y, k=sizes[0], optimizer=Adam(max_epochs=3))
+    assert runs[0].loss[-1] == pytest.approx(first_run[0].loss[-1], rel=1e-12)
+    # The second round starts from the strongest of the first one, at the beginning or where they are.
+    strongest = prune(first, sizes[1])
+    if rewind:
+        for W, V in zip(strongest.weights, network.weights, strict=True):
+            place = W.to_dense() != 0
+            assert (V.to_dense()[place] != 0).all()
+        pairs = zip(strongest.weights, network.weights, strict=True)
+        begun = sum(np.sum(V.to_dense()[W.to_dense() != 0] ** 2) for W, V in pairs)
+        assert runs[1].norm[0] == pytest.approx(begun**0.5)
+    else:
+        assert runs[1].norm[0] == pytest.approx(np.linalg.norm(strongest.parameters))
+
+
+def test_iterative_pruning_finds_a_sparse_teacher():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 6))
+    y = 3 * X[:, 1] - 2 * X[:, 4]
+    dense = SparseNetwork([np.ones((1, 6))], biases=False, rng=0)
+    found, _ = prune_iteratively(dense, X, y, k=2, share=0.4, optimizer=LBFGS())
+    np.testing.assert_allclose(found.weights[0].to_dense(), [[0, 3, 0, 0, -2, 0]], atol=1e-4)
+
+
+def test_options_make_sense():
+    network = random_network(0)
+    X = np.zeros((3, 5))
+    with pytest.raises(OptionError, match="weights that there are"):
+        prune(network, network.n_weights + 1)
+    with pytest.raises(OptionError, match="k must be at least 1"):
+        prune(network, 0)
+    with pytest.raises(OptionError, match="share"):
+        prune_iteratively(network, X, np.zeros((3, 3)), k=2, share=1.0)
+    product = SparseNetwork([np.ones((2, 8)), fsmf.butterfly(8)], rng=0)
+    with pytest.raises(OptionError, match="one support each"):
+        prune(product, 5)
