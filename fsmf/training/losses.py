@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
 
 from fsmf.errors import InputError, OptionError, ShapeError
 
@@ -89,18 +88,25 @@ class CrossEntropy:
 
     def value(self, F: Array, Y: Array) -> float:
         """Return ``mean −log softmax(f)[y]``."""
-        return float(np.mean(logsumexp(F, axis=0) - F[Y, np.arange(len(Y))]))
+        F = F - F.max(axis=0)
+        return float(np.mean(np.log(np.exp(F).sum(axis=0)) - F[Y, np.arange(len(Y))]))
 
     def gradient(self, F: Array, Y: Array) -> Array:
         """Return the gradient of the mean in the outputs."""
-        G: Array = softmax(F, axis=0)
+        G = _softmax(F)
         G[Y, np.arange(len(Y))] -= 1
         return G / len(Y)
 
     def predicted(self, F: Array) -> Array:
         """Return the probability of each class, a row per sample."""
-        probabilities: Array = softmax(F, axis=0)
-        return np.ascontiguousarray(probabilities.T)
+        return np.ascontiguousarray(_softmax(F).T)
+
+
+def _softmax(F: Array) -> Array:
+    """Turn logarithms of odds into probabilities, in each column."""
+    odds: Array = np.exp(F - F.max(axis=0))
+    odds /= odds.sum(axis=0)
+    return odds
 
 
 LOSSES: dict[str, Loss] = {"squared": SquaredError(), "cross-entropy": CrossEntropy()}

@@ -153,10 +153,12 @@ def prune_iteratively(
         Number of weights that are left in the end.
     share : float
         Fraction of the weights that a round takes away, above 0 and below 1.
-    optimizer, weight_decay, rng
+    optimizer, weight_decay
         Of the training in each round, as for `SparseNetwork.fit`.
     rewind : bool
         Whether the weights that are left go back to where they began, before each round.
+    rng : int or numpy.random.Generator
+        Of the order of batches.
 
     Returns
     -------
