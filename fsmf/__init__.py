@@ -21,6 +21,8 @@ _ROOMS = {
     "solvers.block_svd": ("BlockSVD",),
     "solvers.hierarchical": ("Hierarchical",),
     "solvers.variable_projection": ("VariableProjection",),
+    "solvers.palm": ("PALM",),
+    "support_search": ("SupportSearch",),
     "supports.architectures": ("butterfly", "deformable", "kaleidoscope", "low_rank", "monarch"),
     "supports.blocks": ("DisjointBlocks",),
     "supports.constraints": (

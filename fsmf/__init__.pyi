@@ -27,7 +27,9 @@ from fsmf.solvers.als import Sweep as Sweep
 from fsmf.solvers.base import Cost as Cost
 from fsmf.solvers.block_svd import BlockSVD as BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical as Hierarchical
+from fsmf.solvers.palm import PALM as PALM
 from fsmf.solvers.variable_projection import VariableProjection as VariableProjection
+from fsmf.support_search import SupportSearch as SupportSearch
 from fsmf.supports.architectures import butterfly as butterfly
 from fsmf.supports.architectures import deformable as deformable
 from fsmf.supports.architectures import kaleidoscope as kaleidoscope

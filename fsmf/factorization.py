@@ -24,6 +24,7 @@ from fsmf.kernels.matrix import checked_norm
 from fsmf.observing import observed
 from fsmf.product import Product, joined
 from fsmf.product_certificates import StationaryProduct
+from fsmf.support_search import SupportSearch
 from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.support import Support, Supports
@@ -129,6 +130,7 @@ class Factorization(Product):
 
     Notes
     -----
+    The attribute `search` tells how supports were found that were not given, or is None.
     ``print`` shows the receipt. Instances pickle, and `save` writes a file without pickle. Transposes,
     adjoints, conjugates and multiples are factorizations of the transposed, … matrix, with its certificate.
 
@@ -157,11 +159,9 @@ class Factorization(Product):
         solver: str = "",
     ) -> None:
         super().__init__(supports, values, rows=rows, columns=columns)
-        self.norm = norm
-        self.status = status
-        self.certificate = certificate
-        self.history = history or History()
-        self.solver = solver
+        self.search: SupportSearch | None = None
+        self.norm, self.status, self.certificate = norm, status, certificate
+        self.history, self.solver = history or History(), solver
 
     @classmethod
     def by_construction(
@@ -390,6 +390,7 @@ class Factorization(Product):
             f"  relative error  {self.relative_error:.6g}",
             f"  status          {self.status.value}",
             f"  certificate     {self.certificate}",
+            *([f"  search          {self.search}"] if self.search else []),
         ]
         if len(self.history):
             lines.append(f"  sweeps          {len(self.history)} in {self.history.seconds[-1]:.3g} s")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import GlobalOptimum, StationaryPoint
-from fsmf.errors import InputTypeError, OptionError, ShapeError
+from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
@@ -22,9 +22,11 @@ from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
 from fsmf.kernels.pieces import Pieces
 from fsmf.observing import observed
+from fsmf.searching import search_supports
 from fsmf.solvers.base import Cost, Solution, Solver
-from fsmf.solvers.dispatch import choose, refusals, table_of
+from fsmf.solvers.dispatch import choose, refusals, searchers, table_of
 from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure, analyze
 
@@ -55,6 +57,8 @@ def factorize(
         where it is, by solvers that can, and the factors stay there.
     supports : Supports or sequence
         One support per factor, left to right as they multiply; see `as_supports`, `pair` and the families.
+        Where a `Constraint` stands in place of a support, only how sparse the factor is is given: the places
+        are found first, as `PALM` says.
     solver : Solver or sequence of Solver, optional
         A solver object such as ``ALS(ridge=0.1)``, or several of which the first that does not refuse
         takes each part; by default those of the table.
@@ -109,6 +113,14 @@ def factorize(
     """
     began = time.perf_counter()
     A, roots = observed(A, weights, missing)
+    constraints = Constraints.found_in(supports)
+    if constraints is not None:
+        if roots is not None:
+            raise RefusedError(
+                "PALM finds supports for matrices without weights; found weights or missing entries; give "
+                "supports, or fill the entries"
+            )
+        return _searched(A, constraints, solver)
     structure = analyze(supports)
     if structure.shape != A.shape:
         raise ShapeError(
@@ -135,6 +147,20 @@ def factorize(
 def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
     """Whether independent parts are solved one by one; only a pair of free factors may have any."""
     return solver.by_parts and structure.is_pair and not structure.n_prescribed
+
+
+def _searched(A: Any, constraints: Constraints, solver: Any) -> Factorization:
+    """Find supports, and factorize on them."""
+    if constraints.shape != A.shape:
+        raise ShapeError(
+            f"constraints make a product of shape {constraints.shape}; A has shape {A.shape}; they must agree"
+        )
+    if is_foreign(A):
+        raise InputTypeError(
+            f"PALM finds supports for NumPy arrays; found {type(A).__name__}; convert A, or give supports"
+        )
+    searcher, solvers = searchers(solver)
+    return search_supports(A, constraints, searcher, solvers, factorize)
 
 
 def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | None = None) -> Factorization:
@@ -315,8 +341,8 @@ class Plan:
 
     Attributes
     ----------
-    structure : Structure
-        The examination of the supports.
+    structure : Structure or Constraints
+        The examination of the supports; or the constraints, where supports are to be found.
     answers : tuple of (Solver, str or None)
         Each solver of the table with its refusal, or None.
     steps : tuple of (int, int, Solver, Cost)
@@ -331,9 +357,9 @@ class Plan:
     plan: BlockSVD on 64×64, about ... s and ...B
     """
 
-    structure: Structure
+    structure: Any
     answers: tuple[tuple[Solver, str | None], ...]
-    steps: tuple[tuple[tuple[int, int], Solver, Cost], ...]
+    steps: tuple[tuple[tuple[int, int], Any, Cost], ...]
 
     def __str__(self) -> str:
         lines = list(self.structure.facts())
@@ -392,6 +418,10 @@ def explain(supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -
     >>> [refusal is None for _, refusal in plan.answers]
     [False, False, True, True]
     """
+    constraints = Constraints.found_in(supports)
+    if constraints is not None:
+        searcher = searchers(solver)[0]
+        return Plan(constraints, (), ((constraints.shape, searcher, searcher.predict(constraints)),))
     structure = analyze(supports)
     answers = refusals(structure, table_of(solver))
     steps: list[tuple[tuple[int, int], Solver, Cost]] = []

@@ -13,12 +13,16 @@ from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
+from fsmf.solvers.palm import PALM
 from fsmf.solvers.variable_projection import VariableProjection
 from fsmf.tractability import Structure
 
-__all__ = ["TABLE", "choose", "refusals", "table_of"]
+__all__ = ["SEARCH", "TABLE", "choose", "refusals", "searchers", "table_of"]
 
 TABLE: tuple[Solver, ...] = (BlockSVD(), Hierarchical(), ALS(), VariableProjection())
+
+# Where only constraints are given, supports are searched for first.
+SEARCH = PALM()
 
 
 def refusals(
@@ -48,6 +52,11 @@ def table_of(solver: Any) -> Sequence[Solver]:
         return TABLE
     table = tuple(solver) if isinstance(solver, list | tuple) else (solver,)
     for one in table:
+        if isinstance(one, PALM):
+            raise InputTypeError(
+                "PALM finds supports where constraints are given; these supports are given already; leave "
+                "solver= out, or give constraints such as fsmf.RowSparse"
+            )
         if isinstance(one, type) or not all(hasattr(one, name) for name in ("refuses", "predict", "solve")):
             raise InputTypeError(
                 "solver must be a solver object such as fsmf.BlockSVD() or fsmf.ALS(), or a list of them; "
@@ -74,3 +83,19 @@ def choose(structure: Structure, solver: Any = None, *, weighted: bool = False) 
     if solver is not None:
         raise RefusedError(f"the solver asked for refuses: {reasons}; leave solver= out to let fsmf choose")
     raise RefusedError(f"every solver refuses these supports: {reasons}; see fsmf.explain(supports)")
+
+
+def searchers(solver: Any = None) -> tuple[PALM, tuple[Solver, ...]]:
+    """Split what ``solver=`` asks for, where supports are to be found: who searches, and who solves then.
+
+    Raises
+    ------
+    InputTypeError
+        If what was asked for is neither, or several search.
+    """
+    given = () if solver is None else tuple(solver) if isinstance(solver, list | tuple) else (solver,)
+    searching = [one for one in given if isinstance(one, PALM)]
+    if len(searching) > 1:
+        raise InputTypeError(f"one solver may search for supports; found {len(searching)}; give one PALM")
+    rest = tuple(one for one in given if not isinstance(one, PALM))
+    return (searching or [SEARCH])[0], tuple(table_of(rest)) if rest else ()

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
+from fsmf.supports.fixed import FixedSupport
 from fsmf.supports.sizes import as_count, as_counts
 from fsmf.supports.support import as_support
 
-__all__ = ["Constraint", "Free", "Joint", "OnSupport", "RowColumnSparse", "as_constraint", "largest"]
+__all__ = [
+    "Constraint",
+    "Constraints",
+    "Free",
+    "Joint",
+    "OnSupport",
+    "RowColumnSparse",
+    "as_constraint",
+    "largest",
+]
 
 Array = NDArray[Any]
 # From a number of places allowed, and the largest that makes sense, to another.
@@ -250,7 +261,8 @@ class RowColumnSparse(Constraint):
     **Guarantee.** The projection is exact: a b-matching of greatest weight, found by shortest augmenting
     paths. Rows are served in order; of equally good columns the first is taken.
 
-    **Cost.** O(k m · m n) in the worst case, O(m n) where the largest of each row suit the columns.
+    **Cost.** O(k m · m n) in the worst case, O(m n) where the largest of each row, or as large ones, suit the
+    columns.
 
     References
     ----------
@@ -289,17 +301,16 @@ class RowColumnSparse(Constraint):
     def _kept(self, M: Array) -> NDArray[np.bool_]:
         assert self.columns is not None
         weight = np.abs(M).astype(float)
-        for kept, l in (
-            (largest(weight, self.k), self.columns),
-            (largest(weight.T, self.columns).T, None),
-        ):
-            # What is best for rows alone, or for columns alone, and suits the others is best for both.
-            if (kept.sum(axis=0).max() <= l) if l is not None else (kept.sum(axis=1).max() <= self.k):
-                return kept
+        peak = weight.max()
+        weight = (weight / (peak or 1.0)) ** 2
+        for turned in (False, True):
+            own, k, l = (weight.T, self.columns, self.k) if turned else (weight, self.k, self.columns)
+            kept = _served_in_order(own, k, l)
+            if kept is not None:
+                return kept.T if turned else kept
         from fsmf.kernels.b_matching_cpu import b_matching
 
-        peak = weight.max()
-        taken: NDArray[np.bool_] = b_matching((weight / peak) ** 2, self.k, self.columns)
+        taken: NDArray[np.bool_] = b_matching(weight, self.k, self.columns)
         return taken
 
     def _resized(self, resize: Resize) -> Constraint:
@@ -368,9 +379,76 @@ class Joint(Constraint):
         return Joint(part._resized(resize) for part in self.parts)
 
 
+class Constraints(tuple[Constraint, ...]):
+    """Hold the constraints of a product, left to right, as they multiply; shapes are checked.
+
+    Parameters
+    ----------
+    factors : iterable
+        One constraint or support per factor.
+
+    Raises
+    ------
+    ShapeError
+        If two neighbours do not chain, or one constrains no matrix.
+    """
+
+    def __new__(cls, factors: Iterable[Any]) -> Constraints:
+        """Convert and check; a tuple is filled before ``__init__``."""
+        self = super().__new__(cls, map(as_constraint, factors))
+        for i, one in enumerate(self):
+            if len(one.shape) != 2:
+                raise ShapeError(f"factor {i} must be a matrix; found shape {one.shape}; give (m, n)")
+        for i, (left, right) in enumerate(pairwise(self)):
+            if left.shape[1] != right.shape[0]:
+                raise ShapeError(
+                    f"constraints must chain as matrices multiply; factor {i} has {left.shape[1]} columns "
+                    f"and factor {i + 1} has {right.shape[0]} rows; give the right factor as it multiplies"
+                )
+        return self
+
+    @classmethod
+    def found_in(cls, supports: Any) -> Constraints | None:
+        """Return the constraints if some factor has one; None where all supports are given."""
+        if isinstance(supports, Constraint):
+            return cls([supports])
+        some = isinstance(supports, list | tuple) and any(isinstance(one, Constraint) for one in supports)
+        return cls(supports) if some else None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the product."""
+        return self[0].shape[0], self[-1].shape[1]
+
+    def facts(self) -> Iterator[str]:
+        """Say in lines what is asked for."""
+        yield f"{len(self)} factors for a matrix {self.shape[0]}×{self.shape[1]}, supports to be found"
+        yield from (f"  factor {i}: {one}" for i, one in enumerate(self))
+
+
 def as_constraint(given: Any) -> Constraint:
     """Take a constraint as it is, and a support as the constraint that allows its places."""
+    if isinstance(given, FixedSupport):
+        raise InputTypeError(
+            "constraints stand beside supports without prescribed values; found a fixed factor; multiply it "
+            "out, or give all supports"
+        )
     return given if isinstance(given, Constraint) else OnSupport(given)
+
+
+def _served_in_order(weight: Array, k: int, l: int) -> NDArray[np.bool_] | None:
+    """Let each row in order take its k largest in columns with room; None unless no row loses by it."""
+    kept = largest(weight, k)
+    if kept.sum(axis=0).max(initial=0) <= l:
+        return kept
+    room = np.full(weight.shape[1], l)
+    for i, row in enumerate(kept):
+        own = largest(np.where(room > 0, weight[i], 0)[None], k)[0]
+        if not np.array_equal(np.sort(weight[i, own]), np.sort(weight[i, row])):
+            return None
+        kept[i] = own
+        room -= own
+    return kept
 
 
 def largest(weight: Array, k: int) -> NDArray[np.bool_]:

@@ -9,9 +9,19 @@ PACKAGE = Path(__file__).parents[2] / "fsmf"
 
 HOUSE = [  # roof first; a new room gets its floor here
     {"cli", "__main__", "drawing", "files", "matrices"},
-    {"approximating", "factorizing", "transforms", "training", "nn"},
+    {"approximating", "factorizing", "searching", "transforms", "training", "nn"},
     {"solvers"},
-    {"brackets", "factorization", "placing", "product", "solving", "stages", "thresholding", "wellposedness"},
+    {
+        "brackets",
+        "factorization",
+        "placing",
+        "product",
+        "solving",
+        "stages",
+        "support_search",
+        "thresholding",
+        "wellposedness",
+    },
     {"certificates", "chain_certificates", "product_certificates"},
     {"tractability"},
     {"supports"},

@@ -1,0 +1,284 @@
+"""Supports not given, only how sparse: proximal alternating minimisation with hard thresholding."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.certificates import StationaryPoint
+from fsmf.errors import OptionError
+from fsmf.factorization import Certificate
+from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.sparse_basis import sparse_basis
+from fsmf.solvers.base import Cost
+from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport
+from fsmf.supports.sizes import as_count
+from fsmf.thresholding.stability import HTStability, as_positive, as_rng, ht_stability, random_sparse
+
+__all__ = ["Candidate", "PALM", "block_stability"]
+
+Array = NDArray[Any]
+
+# Sweeps between looks at the error, and how many looks without a gain of `rtol` end a start.
+_LOOK, _PATIENCE = 10, 2
+
+# Spaces of more dimensions are not searched for sparse vectors: too many sets of places would be needed.
+_MOST = 48
+
+
+class Candidate(NamedTuple):
+    """Factors that meet the constraints, and the start that led to them."""
+
+    start: str
+    factors: tuple[Array, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PALM:
+    """Find supports: gradient steps on one factor after another, each followed by a projection.
+
+    Each factor moves against its gradient, by the inverse of the Lipschitz constant that the others give it,
+    and is projected onto its constraint. Two factors of fewer components than the sides of A are first sought
+    among sparse vectors that span the columns, or the rows, of A: for products without much noise this finds
+    the factors at once. Then come random starts, whose constraints tighten from none at all.
+
+    Parameters
+    ----------
+    starts : int
+        Number of random starts.
+    max_sweeps : int
+        Sweeps over all factors, of each start.
+    schedule : float
+        The share of the sweeps of a random start during which its constraints tighten, from 0 to 1.
+    inertia : float
+        How far each step goes on in the direction of the last one, from 0 to below 1.
+    rtol : float
+        A start has converged when ten sweeps lower the error by less than this fraction, twice.
+    max_seconds : float, optional
+        Time for all starts, in seconds; the first is finished in any case.
+    rng : int or numpy.random.Generator
+        Seed of the starts; results are deterministic for a given seed.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+
+    Notes
+    -----
+    **Guarantee.** That of the solver which is then given the supports found: its certificate is about these
+    supports, and says nothing about others that the constraints allow. Which supports are best is a
+    combinatorial question that this heuristic does not answer; `Factorization.search` reports how they were
+    found.
+
+    **Cost.** Per sweep O(m n r) for each factor and its projection; the search for sparse vectors
+    O(r³ + m r²) for some 32 r candidates.
+
+    References
+    ----------
+    J. Bolte, S. Sabach, M. Teboulle, "Proximal alternating linearized minimization for nonconvex and
+    nonsmooth problems", Math. Program. 146 (2014); T. Pock, S. Sabach, "Inertial proximal alternating
+    linearized minimization", SIAM J. Imaging Sci. 9 (2016), arXiv:1702.02505, for the inertia;
+    L. Le Magoarou, R. Gribonval, "Flexible multilayer sparse approximations of matrices and applications",
+    IEEE J. Sel. Top. Signal Process. 10 (2016), arXiv:1506.07300.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> A = np.kron(np.eye(2), [[1.0, 2.0], [3.0, 6.0]])
+    >>> constraints = [fsmf.ColumnSparse((4, 2), 2), fsmf.RowSparse((2, 4), 2)]
+    >>> F = fsmf.factorize(A, constraints, solver=fsmf.PALM(starts=2))
+    >>> F.solver, F.certificate.name, F.relative_error < 1e-12
+    ('PALM + BlockSVD', 'GlobalOptimum', True)
+    """
+
+    starts: int = 5
+    max_sweeps: int = 500
+    schedule: float = 0.6
+    inertia: float = 0.5
+    rtol: float = 1e-4
+    max_seconds: float | None = None
+    rng: int | np.random.Generator = 0
+
+    promise: ClassVar[type[Certificate]] = StationaryPoint
+
+    def __post_init__(self) -> None:
+        as_count("starts", self.starts, at_least=0)
+        as_count("max_sweeps", self.max_sweeps)
+        for name, most in (("schedule", 1.0), ("inertia", math.nextafter(1, 0)), ("rtol", math.inf)):
+            value = as_positive(name, getattr(self, name), zero=True)
+            if value > most:
+                raise OptionError(f"{name} must be a number from 0 to {most:.3g}; found {value}; lower it")
+        if self.max_seconds is not None:
+            as_positive("max_seconds", self.max_seconds, zero=True)
+        as_rng(self.rng)
+
+    def predict(self, constraints: Constraints) -> Cost:
+        """Predict the cost of all starts."""
+        (m, n), inner = constraints.shape, max(one.shape[1] for one in constraints)
+        flops = 6.0 * m * n * inner * len(constraints) * self.max_sweeps * (self.starts + 2)
+        return Cost(flops, 24.0 * m * n, 1e-4 * len(constraints) * self.max_sweeps * (self.starts + 2))
+
+    def candidates(self, A: Array, constraints: Constraints) -> Iterator[Candidate]:
+        """Yield the factors that each start leads to.
+
+        Parameters
+        ----------
+        A : ndarray, shape (m, n)
+            In double precision, finite.
+        constraints : Constraints
+            What the factors have to meet.
+
+        Yields
+        ------
+        Candidate
+            Feasible factors, and a name for their start.
+        """
+        rng, began = as_rng(self.rng), time.perf_counter()
+        norm = frobenius_norm(A)
+        if len(constraints) == 1 or not norm:
+            zeros = [np.zeros(one.shape, dtype=A.dtype) for one in constraints]
+            only = (constraints[0].project(A),) if len(constraints) == 1 else tuple(zeros)
+            yield Candidate("A itself", only)
+            return
+        scale = norm ** (1 / len(constraints))
+        for name, factors, schedule in self._starting_points(A / norm, constraints, rng):
+            factors = self._descended(A / norm, factors, constraints, schedule)
+            yield Candidate(name, tuple(scale * X for X in factors))
+            if self.max_seconds is not None and time.perf_counter() - began > self.max_seconds:
+                return
+
+    def _starting_points(
+        self, A: Array, constraints: Constraints, rng: np.random.Generator
+    ) -> Iterator[tuple[str, list[Array], int]]:
+        """Names, factors, and how many sweeps the constraints take to tighten."""
+        r = constraints[0].shape[1]
+        constrained = [not isinstance(one, Free | OnSupport) for one in constraints]
+        if len(constraints) == 2 and r <= _MOST:
+            for sharp, turned in ((True, False), (True, True), (False, False), (False, True)):
+                if constrained[turned] and r < A.shape[turned]:
+                    B = A.T if turned else A
+                    name = f"{'' if sharp else 'shrunk '}sparse {'rows' if turned else 'columns'}"
+                    X, Y = _spanned(B, sparse_basis(B, r, rng, sharp=sharp), r)
+                    yield name, [Y.T, X.T] if turned else [X, Y], 0
+        for i in range(self.starts):
+            factors = [np.asarray(rng.standard_normal(one.shape), dtype=A.dtype) for one in constraints]
+            for X, one in zip(factors, constraints, strict=True):
+                if isinstance(one, OnSupport):
+                    X[:] = random_sparse(one, rng)
+            _balance(factors)
+            product = frobenius_norm(_product(factors)) or 1.0
+            factors = [X * product ** (-1 / len(factors)) for X in factors]
+            yield f"random start {i}", factors, int(self.schedule * self.max_sweeps)
+
+    def _descended(
+        self, A: Array, factors: list[Array], constraints: Constraints, schedule: int
+    ) -> list[Array]:
+        """Sweep until nothing is gained; the best feasible factors."""
+        if not schedule:
+            factors = [one.project(X) for one, X in zip(constraints, factors, strict=True)]
+        last = list(factors)
+        best, least = factors, frobenius_norm(A - _product(factors)) if not schedule else math.inf
+        idle = 0
+        for sweep in range(self.max_sweeps):
+            share = 1 - (sweep + 1) / schedule if sweep < schedule else 0.0
+            now = [one.loosened(share) for one in constraints] if share > 0 else constraints
+            factors, last = self._sweep(A, factors, last, now)
+            _balance(factors, last)
+            if sweep + 1 < schedule or (sweep + 1) % _LOOK:
+                continue
+            error = frobenius_norm(A - _product(factors))
+            idle = idle + 1 if error > (1 - self.rtol) * least else 0
+            if error < least:
+                best, least = [X.copy() for X in factors], error
+            if idle >= _PATIENCE or least <= np.finfo(float).eps:
+                break
+        return best
+
+    def _sweep(
+        self, A: Array, factors: list[Array], last: list[Array], constraints: Any
+    ) -> tuple[list[Array], list[Array]]:
+        """Move each factor once, the others fixed; what there was before is the last."""
+        new = list(factors)
+        rights = _right_products(factors)
+        left: Array | None = None
+        for i, one in enumerate(constraints):
+            X = factors[i] + self.inertia * (factors[i] - last[i])
+            gradient, step = _gradient(A, left, X, rights[i])
+            new[i] = one.project(X - step * gradient)
+            left = new[i] if left is None else left @ new[i]
+        return new, factors
+
+
+def block_stability(
+    A: Array, factors: tuple[Array, ...], constraints: tuple[Constraint, ...]
+) -> tuple[HTStability, ...]:
+    """Tell for each factor, the others fixed, whether another step of hard thresholding would move it."""
+    balanced = list(factors)
+    _balance(balanced)
+    rights, left, found = _right_products(balanced), None, []
+    for X, one, right in zip(balanced, constraints, rights, strict=True):
+        gradient, step = _gradient(A, left, X, right)
+        found.append(ht_stability(X, gradient, one, step=step))
+        left = X if left is None else left @ X
+    return tuple(found)
+
+
+def _gradient(A: Array, left: Array | None, X: Array, right: Array | None) -> tuple[Array, float]:
+    """Half the gradient of ‖A − left X right‖² in X, and the inverse of its Lipschitz constant."""
+    gradient, target, lipschitz = X, A, 1.0
+    if left is not None:
+        gram = left.conj().T @ left
+        gradient, target = gram @ gradient, left.conj().T @ target
+        lipschitz *= _norm(gram)
+    if right is not None:
+        gram = right @ right.conj().T
+        gradient, target = gradient @ gram, target @ right.conj().T
+        lipschitz *= _norm(gram)
+    return gradient - target, 1 / lipschitz if lipschitz > 0 else 1.0
+
+
+def _norm(gram: Array) -> float:
+    """Spectral norm of a Gram matrix."""
+    return float(np.linalg.eigvalsh(gram)[-1])
+
+
+def _right_products(factors: list[Array]) -> list[Array | None]:
+    """For each factor the product of those to its right; None for the last."""
+    rights: list[Array | None] = [None]
+    for X in factors[:0:-1]:
+        rights.append(X if rights[-1] is None else X @ rights[-1])
+    return rights[::-1]
+
+
+def _product(factors: list[Array]) -> Array:
+    product = factors[0]
+    for X in factors[1:]:
+        product = product @ X
+    return product
+
+
+def _balance(factors: list[Array], *others: list[Array]) -> None:
+    """Give each column and the row that it meets equal norms; the other lists of factors scale with them."""
+    for i in range(len(factors) - 1):
+        x = np.linalg.norm(factors[i], axis=0)
+        y = np.linalg.norm(factors[i + 1], axis=1)
+        scale = np.sqrt(np.divide(y, x, out=np.ones_like(x), where=(x > 0) & (y > 0)))
+        for some in (factors, *others):
+            some[i] = some[i] * scale
+            some[i + 1] = some[i + 1] / scale[:, None]
+
+
+def _spanned(A: Array, X: Array, r: int) -> tuple[Array, Array]:
+    """Two factors with so many components: given columns, and the best rows for them; zeros fill up."""
+    Y = np.linalg.lstsq(X, A, rcond=None)[0]
+    room = r - X.shape[1]
+    pair = [np.pad(X, ((0, 0), (0, room))), np.pad(Y, ((0, room), (0, 0)))]
+    _balance(pair)
+    return pair[0], pair[1]

@@ -1,0 +1,229 @@
+"""Supports that are found: planted products, feasibility, certificates, reports, and bad input."""
+
+import warnings
+
+import numpy as np
+import pytest
+from cases import solve
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+import fsmf
+from fsmf.errors import InputError, InputTypeError, OptionError, RefusedError, ShapeError
+from fsmf.solvers.palm import block_stability
+from fsmf.supports.constraints import Constraints
+
+
+def constraints_of(kind, r, k, n=32):
+    return {
+        "column": [fsmf.ColumnSparse((n, r), min(k, n)), fsmf.RowSparse((r, n), min(k, n))],
+        "row": [fsmf.RowSparse((n, r), min(k, r)), fsmf.ColumnSparse((r, n), min(k, r))],
+        "total": [fsmf.KSparse((n, r), k), fsmf.KSparse((r, n), k)],
+    }[kind]
+
+
+def planted(kind, r, k, seed, n=32, noise=0.0):
+    """A product of Gaussian entries at random places."""
+    rng = np.random.default_rng([seed, r, k])
+    constraints = constraints_of(kind, r, k, n)
+    X, Y = (one.places(rng.random(one.shape) + 0.5) * rng.standard_normal(one.shape) for one in constraints)
+    A, E = X @ Y, rng.standard_normal((n, n))
+    return A + noise * np.linalg.norm(A) / np.linalg.norm(E) * E, constraints
+
+
+@pytest.mark.parametrize(
+    ("kind", "r", "k", "least"),
+    [("column", 4, 4, 5), ("row", 8, 1, 5), ("row", 8, 2, 4), ("column", 8, 4, 5), ("column", 8, 8, 5)],
+)
+def test_planted_products_are_found(kind, r, k, least):
+    """Published for such a method without sparse vectors: 5, 5, 3, 2 and 0 of 5, after five starts each."""
+    found = 0
+    for seed in range(5):
+        A, constraints = planted(kind, r, k, seed)
+        F = solve(A, constraints, solver=fsmf.PALM(starts=0))
+        found += F.relative_error < 1e-6
+    assert found >= least
+
+
+def test_few_in_all_are_found_with_random_starts():
+    found = sum(solve(*planted("total", 4, 16, seed)).relative_error < 1e-6 for seed in range(5))
+    assert found >= 4
+
+
+def test_noise_is_left():
+    for seed in range(3):
+        A, constraints = planted("column", 4, 4, seed, noise=0.01)
+        F = solve(A, constraints, solver=fsmf.PALM(starts=1))
+        assert F.relative_error < 0.0101
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    kind=st.sampled_from(["k", "row", "both", "nm", "block", "support", "free"]),
+    dtype=st.sampled_from([np.float32, np.float64, np.complex128]),
+)
+@settings(max_examples=12, deadline=None, phases=[Phase.generate])
+def test_factors_meet_the_constraints_and_the_certificate_holds(seed, kind, dtype):
+    left = {
+        "k": fsmf.KSparse((6, 4), 5),
+        "row": fsmf.RowSparse((6, 4), 2),
+        "both": fsmf.RowColumnSparse((6, 4), 2, columns=3),
+        "nm": fsmf.NM((6, 4), 1, of=2),
+        "block": fsmf.BlockSparse((6, 4), 2, block=2),
+        "support": fsmf.as_support(np.tri(6, 4)),
+        "free": fsmf.Free((6, 4)),
+    }[kind]
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((6, 5))
+    A = (A + 1j * rng.standard_normal((6, 5)) if np.issubdtype(dtype, complex) else A).astype(dtype)
+    constraints = [left, fsmf.ColumnSparse((4, 5), 2)]
+    before = A.copy()
+    F = solve(A, constraints, solver=fsmf.PALM(starts=1, max_sweeps=60, rng=seed))
+    np.testing.assert_array_equal(A, before)
+    assert F.dtype == dtype
+    for one, X in zip(Constraints(constraints), F.factors, strict=True):
+        assert one.contains(X.toarray())
+    assert F.error == pytest.approx(np.linalg.norm(A - F.to_dense()), abs=1e-5 * float(np.linalg.norm(A)))
+    assert F.verify(A)
+    # What was found is no worse than any start was before the supports were given to a solver.
+    candidates = fsmf.PALM(starts=1, max_sweeps=60, rng=seed).candidates(
+        A.astype(np.result_type(dtype, float)), Constraints(constraints)
+    )
+    for start in candidates:
+        assert F.error <= np.linalg.norm(A - start.factors[0] @ start.factors[1]) * (1 + 1e-5)
+
+
+def test_one_factor_is_the_projection():
+    A = np.random.default_rng(0).standard_normal((5, 5))
+    F = fsmf.factorize(A, [fsmf.KSparse((5, 5), 7)])
+    np.testing.assert_allclose(F.to_dense(), fsmf.KSparse((5, 5), 7).project(A), atol=1e-12)
+
+
+def test_three_factors():
+    rng = np.random.default_rng(1)
+    constraints = Constraints([fsmf.RowSparse((8, 8), 2)] * 3)
+    X, Y, Z = (one.project(rng.standard_normal((8, 8))) for one in constraints)
+    F = solve(X @ Y @ Z, [*constraints], solver=fsmf.PALM(starts=2))
+    assert F.relative_error < 0.5
+    assert all(one.contains(factor.toarray()) for one, factor in zip(constraints, F.factors, strict=True))
+    assert F.verify(X @ Y @ Z)
+
+
+def test_zero_matrix():
+    F = fsmf.factorize(np.zeros((4, 4)), constraints_of("column", 2, 2, n=4))
+    assert F.error == 0
+
+
+def test_sparse_matrices_and_scales():
+    A, constraints = planted("column", 4, 4, 0)
+    for factor in (1e-100, 1e100):
+        F = solve(factor * A, constraints, solver=fsmf.PALM(starts=0))
+        assert F.relative_error < 1e-9
+    assert solve(sparse.csr_array(A), constraints).relative_error < 1e-9
+
+
+def test_the_report_says_how():
+    A, constraints = planted("column", 4, 4, 0)
+    F = fsmf.factorize(A, constraints)
+    search = F.search
+    assert search.starts[search.best] in ("sparse columns", "sparse rows")
+    assert search.errors[search.best] == F.error == min(search.errors)
+    assert search.supports == F.supports
+    assert all(one.stable for one in search.stability)
+    assert type(search.verdict).__name__ in ("WellPosed", "IllPosed", "Undecided")
+    assert "supports found from sparse" in str(F)
+    assert F.solver.startswith("PALM + ")
+    assert F.T.search is None
+    plan = str(fsmf.explain(constraints))
+    assert "supports to be found" in plan
+    assert "PALM on 32×32" in plan
+
+
+def test_stability_is_a_fixed_point_of_one_more_step():
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((6, 6))
+    constraints = Constraints(constraints_of("column", 3, 2, n=6))
+    F = solve(A, list(constraints), solver=fsmf.PALM(starts=2))
+    X, Y = (factor.toarray() for factor in F.factors)
+    x, y = np.linalg.norm(X, axis=0), np.linalg.norm(Y, axis=1)
+    X, Y = X * np.sqrt(y / x), Y * np.sqrt(x / y)[:, None]
+    moved = constraints[0].project(X - (X @ Y - A) @ Y.T / np.linalg.norm(Y, 2) ** 2)
+    assert block_stability(A, (X, Y), constraints)[0].stable == np.allclose(moved, X, atol=1e-6)
+    spoiled = block_stability(A, (X + 0.1 * (X != 0), Y), constraints)
+    assert not spoiled[0].stable
+
+
+def test_growing_factors_are_told():
+    """Lower times upper triangular comes as near to the swap as one likes, slowly, with growing factors."""
+    A = np.array([[0.0, 1.0], [1.0, 0.0]])
+    constraints = Constraints([fsmf.OnSupport(np.tri(2)), fsmf.OnSupport(np.tri(2).T)])
+    errors, norms = [], []
+    for max_sweeps in (100, 10_000):
+        plain = fsmf.PALM(starts=1, max_sweeps=max_sweeps, inertia=0, rtol=0, schedule=0)
+        (start,) = plain.candidates(A, constraints)
+        errors.append(np.linalg.norm(A - start.factors[0] @ start.factors[1]))
+        norms.append(np.linalg.norm(start.factors[1]))
+    assert errors[0] > 2 * errors[1]
+    assert 0.05 < errors[1] < 0.15
+    assert norms[1] > 1.5 * norms[0]
+    with pytest.warns(fsmf.errors.NotAttainedWarning, match="supports that were found"):
+        F = fsmf.factorize(A, [*constraints])
+    assert type(F.search.verdict) is fsmf.IllPosed
+    dense = fsmf.factorize(A, [fsmf.Free((2, 2)), fsmf.Free((2, 2))])
+    assert dense.relative_error < 1e-10
+    assert type(dense.search.verdict) is fsmf.WellPosed
+
+
+def test_deterministic():
+    A, constraints = planted("total", 8, 32, 0)
+    first, second = (solve(A, constraints, solver=fsmf.PALM(starts=1, rng=3)) for _ in "ab")
+    assert first.supports == second.supports
+    np.testing.assert_array_equal(first.to_dense(), second.to_dense())
+
+
+def test_options_and_bad_input():
+    A, constraints = planted("column", 2, 2, 0, n=6)
+    for options in (
+        {"starts": -1},
+        {"max_sweeps": 0},
+        {"schedule": 1.5},
+        {"inertia": 1.0},
+        {"inertia": -0.1},
+        {"rtol": -1},
+        {"max_seconds": -1},
+    ):
+        with pytest.raises(OptionError):
+            fsmf.PALM(**options)
+    short = solve(A + 1, constraints, solver=fsmf.PALM(max_seconds=0))
+    assert len(short.search.starts) == 1
+    with pytest.raises(ShapeError, match="must agree"):
+        fsmf.factorize(np.ones((6, 7)), constraints)
+    with pytest.raises(ShapeError, match="chain"):
+        fsmf.factorize(A, constraints[::-1][:1] + constraints[1:])
+    with pytest.raises(ShapeError, match="must be a matrix"):
+        fsmf.factorize(A, [fsmf.KSparse(6, 2)])
+    with pytest.raises(InputError):
+        fsmf.factorize(np.full((6, 6), np.nan), constraints)
+    with pytest.raises(InputTypeError, match="PALM finds supports"):
+        fsmf.factorize(A, fsmf.lu(6), solver=fsmf.PALM())
+    with pytest.raises(RefusedError, match="without weights"):
+        fsmf.factorize(A, constraints, weights=np.full((6, 6), 2.0))
+    with pytest.raises(InputTypeError, match="prescribed"):
+        fsmf.factorize(A, [constraints[0], fsmf.fixed(np.eye(2, 6), np.ones((2, 6)))])
+    with pytest.raises(InputTypeError, match="one PALM"):
+        fsmf.factorize(A, constraints, solver=[fsmf.PALM(), fsmf.PALM()])
+
+
+def test_the_solver_that_follows_can_be_chosen():
+    A, constraints = planted("column", 4, 4, 0, noise=0.1)
+    F = solve(A, constraints, solver=[fsmf.PALM(starts=1), fsmf.ALS(ridge=0.1)])
+    assert F.certificate.ridge == 0.1
+    assert F.solver == "PALM + ALS"
+
+
+def test_nothing_is_warned_of_losing_starts():
+    A, constraints = planted("column", 4, 4, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fsmf.factorize(A, constraints)
