@@ -146,5 +146,6 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         pytest.skip("there is no C++ compiler to run kernels on the host")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda, "launch", found.launch)
+        patch.setattr(cuda, "most_shared", lambda space: 64 << 10)
         patch.setattr(cuda, "address", lambda array: array.ctypes.data)
         yield found

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from fsmf.kernels.namespace import Space
 
-__all__ = ["OPTIONS", "Kernel", "address", "launch", "source", "takes"]
+__all__ = ["OPTIONS", "Kernel", "address", "launch", "most_shared", "source", "takes"]
 
 _FOLDER = Path(__file__).parent
 
@@ -47,6 +47,11 @@ def source(file: str) -> str:
         if line.startswith('#include "'):
             lines[i] = source(line.split('"')[1])
     return "\n".join(lines) + "\n"
+
+
+def most_shared(space: Space) -> int:
+    """Return how many bytes of shared memory a block of threads may have."""
+    return int(space.device.attributes["MaxSharedMemoryPerBlockOptin"])
 
 
 def takes(space: Space) -> bool:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from fsmf.errors import ShapeError, SupportError
 from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.kronecker_blocks import Blocks
+from fsmf.kernels.kronecker_split_cuda import split_by_kernel
 from fsmf.kernels.kronecker_split_device import split_there
 from fsmf.kernels.namespace import is_foreign
 from fsmf.kernels.truncated_svd import truncated_svd
@@ -198,7 +200,8 @@ def split(
             f"the product has values of shape {shape}; found {V.shape}; give values of the product"
         )
     if is_foreign(V):
-        return split_there(V, left, right, side=side)
+        found = split_by_kernel(V, Blocks.of(left, right)) if side == "left" else None
+        return found or split_there(V, left, right, side=side)
     M = np.ascontiguousarray(V).reshape(-1, shape[3])
     twin = _twin() if V.size >= _FEW and side == "left" else None
     ways = twin.split_strips(M, [cut], 0, 1) if twin and twin.takes(cut) else _split(M, cut, 0, 1, side)

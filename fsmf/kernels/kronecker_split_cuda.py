@@ -1,0 +1,91 @@
+"""The split of a Kronecker-sparse factor by a CUDA kernel, which reads the values once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fsmf.kernels import cuda
+from fsmf.kernels.kronecker_blocks import Blocks
+from fsmf.kernels.kronecker_split_device import best_pieces
+from fsmf.kernels.namespace import Space, space_of
+
+__all__ = ["split_by_kernel"]
+
+# Sides of blocks from which the kernel is taken, and ranks up to which: estimates, not measured yet. Short
+# sides have small Gram matrices, which batched libraries decompose.
+_LEAST_SIDE, _MOST_RANK = 16, 8
+
+# Steps of a block, and how much of the square of what is left they may lose, by the bytes of a real number.
+_STEPS, _TOLERANCES = 60, {4: "1e-5", 8: "1e-9"}
+
+_THREADS = 256
+
+
+def split_by_kernel(V: Any, cut: Blocks) -> tuple[Any, Any, Any] | None:
+    """Split values of a product pattern into those of a left factor, orthonormal, and of a right one.
+
+    Parameters
+    ----------
+    V : array of shape (a, b, d, c)
+        Values on the product pattern, where kernels run.
+    cut : Blocks
+        The interface.
+
+    Returns
+    -------
+    tuple of arrays, or None
+        Values of the left factor and of the right, and what each block loses, as `split_there` has them; None
+        where the kernel does not pay, or blocks do not fit in shared memory.
+    """
+    space, (_, b, c, _, k, _, r) = space_of(V), cut
+    if not cuda.takes(space) or min(b, c) < _LEAST_SIDE or r > _MOST_RANK or 2 * r > min(b, c):
+        return None
+    dtype = space.dtype(V)
+    room = 8 * _THREADS + dtype.itemsize * (b * (c | 1) + 2 * b * r + c * r)
+    if room > cuda.most_shared(space):
+        return None
+    return _launched(space, V, cut, dtype, room, k)
+
+
+def _launched(
+    space: Space, V: Any, cut: Blocks, dtype: np.dtype[Any], room: int, k: int
+) -> tuple[Any, Any, Any]:
+    xp, (a, b, c, d, k, l, r) = space.xp, cut
+    real = np.dtype(dtype.char.lower())
+    names = {"float32": "float", "float64": "double"}
+    defines = {
+        "NUMBER": names.get(dtype.name, dtype.name),
+        "REAL": names[real.name],
+        "RANK": str(r),
+        "MOST_STEPS": str(_STEPS),
+        "TOLERANCE": _TOLERANCES[real.itemsize],
+    }
+    V = xp.reshape(V, (-1,))
+    here = {"device": space.device}
+    X = xp.empty((a, b, l * d, k * r), dtype=V.dtype, **here)
+    Y = xp.empty((a * k, r * l, d, c), dtype=V.dtype, **here)
+    tails = xp.empty((a * k, l * d), dtype=xp.float64, **here)
+    unsolved = xp.empty((a * k * l * d,), dtype=xp.int32, **here)
+    cuda.launch(
+        space,
+        cuda.Kernel("kronecker_split.cu", "kronecker_split", tuple(defines.items())),
+        blocks=a * k * l * d,
+        threads=_THREADS,
+        arguments=(
+            *(xp.ascontiguousarray(V), X, Y, tails, unsolved),
+            *map(np.int32, (b, c, k, l * d)),
+            np.float64(np.finfo(real).eps),
+        ),
+        shared=room,
+    )
+    rest = xp.nonzero(unsolved)[0]
+    if rest.shape[0]:  # nearly tied singular values, or a lower rank
+        whole = xp.reshape(cut.whole(xp.reshape(V, (a, b * l, d, k * c))), (-1, b, c))
+        U, W, left = best_pieces(whole[rest], r)
+        pieces, rows = cut.left(X).reshape(-1, b, r), cut.right(Y).reshape(-1, r, c)
+        pieces[rest], rows[rest], tails.reshape(-1)[rest] = U, W, left
+        X = cut.from_left(pieces.reshape(a * k, l * d, b, r))
+        Y = cut.from_right(rows.reshape(a * k, l * d, r, c))
+    return X, Y, tails
