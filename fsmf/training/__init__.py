@@ -10,6 +10,7 @@ from fsmf.training.gated import (
     gated_to_relu,
     unfuse,
 )
+from fsmf.training.iris import load_iris
 from fsmf.training.monitor import Training
 from fsmf.training.network import NetworkObjective, SparseNetwork
 from fsmf.training.optimizers import LBFGS, SGD, Adam
@@ -35,6 +36,7 @@ __all__ = [
     "gate_patterns",
     "gated_to_relu",
     "learn_supports",
+    "load_iris",
     "prune",
     "prune_iteratively",
     "recover_relu",
