@@ -22,6 +22,8 @@ _ROOMS = {
     "solvers.hierarchical": ("Hierarchical",),
     "solvers.variable_projection": ("VariableProjection",),
     "solvers.palm": ("PALM",),
+    "splitting": ("hierarchical_sparse",),
+    "suggesting": ("Suggestion", "suggest_supports"),
     "support_search": ("SupportSearch",),
     "supports.architectures": ("butterfly", "deformable", "kaleidoscope", "low_rank", "monarch"),
     "supports.blocks": ("DisjointBlocks",),

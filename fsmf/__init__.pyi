@@ -29,6 +29,9 @@ from fsmf.solvers.block_svd import BlockSVD as BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical as Hierarchical
 from fsmf.solvers.palm import PALM as PALM
 from fsmf.solvers.variable_projection import VariableProjection as VariableProjection
+from fsmf.splitting import hierarchical_sparse as hierarchical_sparse
+from fsmf.suggesting import Suggestion as Suggestion
+from fsmf.suggesting import suggest_supports as suggest_supports
 from fsmf.support_search import SupportSearch as SupportSearch
 from fsmf.supports.architectures import butterfly as butterfly
 from fsmf.supports.architectures import deformable as deformable

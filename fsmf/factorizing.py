@@ -25,6 +25,7 @@ from fsmf.observing import observed
 from fsmf.searching import search_supports
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, searchers, table_of
+from fsmf.solvers.palm import PALM
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support
@@ -40,7 +41,7 @@ def factorize(
     A: Any,
     supports: Any,
     *,
-    solver: Solver | Sequence[Solver] | None = None,
+    solver: Solver | PALM | Sequence[Solver | PALM] | None = None,
     weights: Any = None,
     missing: str | None = None,
 ) -> Factorization:
@@ -59,7 +60,7 @@ def factorize(
         One support per factor, left to right as they multiply; see `as_supports`, `pair` and the families.
         Where a `Constraint` stands in place of a support, only how sparse the factor is is given: the places
         are found first, as `PALM` says.
-    solver : Solver or sequence of Solver, optional
+    solver : Solver, PALM or sequence of these, optional
         A solver object such as ``ALS(ridge=0.1)``, or several of which the first that does not refuse
         takes each part; by default those of the table.
     weights : array_like, shape (m, n), optional
@@ -385,7 +386,7 @@ class Plan:
         return "\n".join(lines)
 
 
-def explain(supports: Any, *, solver: Solver | Sequence[Solver] | None = None) -> Plan:
+def explain(supports: Any, *, solver: Solver | PALM | Sequence[Solver | PALM] | None = None) -> Plan:
     """Say what `factorize` would do with these supports, without any matrix.
 
     Parameters

@@ -18,7 +18,8 @@ from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
-from fsmf.solvers.palm import PALM, block_stability
+from fsmf.solvers.palm import PALM
+from fsmf.solvers.problem_blocks import block_stability
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports

@@ -17,11 +17,12 @@ from fsmf.factorization import Certificate
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.sparse_basis import sparse_basis
 from fsmf.solvers.base import Cost
-from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport
+from fsmf.solvers.problem_blocks import balance, block_gradient, multiplied, right_products
+from fsmf.supports.constraints import Constraints, Free, OnSupport
 from fsmf.supports.sizes import as_count
-from fsmf.thresholding.stability import HTStability, as_positive, as_rng, ht_stability, random_sparse
+from fsmf.thresholding.stability import as_positive, as_rng, random_sparse
 
-__all__ = ["Candidate", "PALM", "block_stability"]
+__all__ = ["Candidate", "PALM"]
 
 Array = NDArray[Any]
 
@@ -172,8 +173,8 @@ class PALM:
             for X, one in zip(factors, constraints, strict=True):
                 if isinstance(one, OnSupport):
                     X[:] = random_sparse(one, rng)
-            _balance(factors)
-            product = frobenius_norm(_product(factors)) or 1.0
+            balance(factors)
+            product = frobenius_norm(multiplied(factors)) or 1.0
             factors = [X * product ** (-1 / len(factors)) for X in factors]
             yield f"random start {i}", factors, int(self.schedule * self.max_sweeps)
 
@@ -184,16 +185,16 @@ class PALM:
         if not schedule:
             factors = [one.project(X) for one, X in zip(constraints, factors, strict=True)]
         last = list(factors)
-        best, least = factors, frobenius_norm(A - _product(factors)) if not schedule else math.inf
+        best, least = factors, frobenius_norm(A - multiplied(factors)) if not schedule else math.inf
         idle = 0
         for sweep in range(self.max_sweeps):
             share = 1 - (sweep + 1) / schedule if sweep < schedule else 0.0
             now = [one.loosened(share) for one in constraints] if share > 0 else constraints
             factors, last = self._sweep(A, factors, last, now)
-            _balance(factors, last)
+            balance(factors, last)
             if sweep + 1 < schedule or (sweep + 1) % _LOOK:
                 continue
-            error = frobenius_norm(A - _product(factors))
+            error = frobenius_norm(A - multiplied(factors))
             idle = idle + 1 if error > (1 - self.rtol) * least else 0
             if error < least:
                 best, least = [X.copy() for X in factors], error
@@ -206,73 +207,14 @@ class PALM:
     ) -> tuple[list[Array], list[Array]]:
         """Move each factor once, the others fixed; what there was before is the last."""
         new = list(factors)
-        rights = _right_products(factors)
+        rights = right_products(factors)
         left: Array | None = None
         for i, one in enumerate(constraints):
             X = factors[i] + self.inertia * (factors[i] - last[i])
-            gradient, step = _gradient(A, left, X, rights[i])
+            gradient, step = block_gradient(A, left, X, rights[i])
             new[i] = one.project(X - step * gradient)
             left = new[i] if left is None else left @ new[i]
         return new, factors
-
-
-def block_stability(
-    A: Array, factors: tuple[Array, ...], constraints: tuple[Constraint, ...]
-) -> tuple[HTStability, ...]:
-    """Tell for each factor, the others fixed, whether another step of hard thresholding would move it."""
-    balanced = list(factors)
-    _balance(balanced)
-    rights, left, found = _right_products(balanced), None, []
-    for X, one, right in zip(balanced, constraints, rights, strict=True):
-        gradient, step = _gradient(A, left, X, right)
-        found.append(ht_stability(X, gradient, one, step=step))
-        left = X if left is None else left @ X
-    return tuple(found)
-
-
-def _gradient(A: Array, left: Array | None, X: Array, right: Array | None) -> tuple[Array, float]:
-    """Half the gradient of ‖A − left X right‖² in X, and the inverse of its Lipschitz constant."""
-    gradient, target, lipschitz = X, A, 1.0
-    if left is not None:
-        gram = left.conj().T @ left
-        gradient, target = gram @ gradient, left.conj().T @ target
-        lipschitz *= _norm(gram)
-    if right is not None:
-        gram = right @ right.conj().T
-        gradient, target = gradient @ gram, target @ right.conj().T
-        lipschitz *= _norm(gram)
-    return gradient - target, 1 / lipschitz if lipschitz > 0 else 1.0
-
-
-def _norm(gram: Array) -> float:
-    """Spectral norm of a Gram matrix."""
-    return float(np.linalg.eigvalsh(gram)[-1])
-
-
-def _right_products(factors: list[Array]) -> list[Array | None]:
-    """For each factor the product of those to its right; None for the last."""
-    rights: list[Array | None] = [None]
-    for X in factors[:0:-1]:
-        rights.append(X if rights[-1] is None else X @ rights[-1])
-    return rights[::-1]
-
-
-def _product(factors: list[Array]) -> Array:
-    product = factors[0]
-    for X in factors[1:]:
-        product = product @ X
-    return product
-
-
-def _balance(factors: list[Array], *others: list[Array]) -> None:
-    """Give each column and the row that it meets equal norms; the other lists of factors scale with them."""
-    for i in range(len(factors) - 1):
-        x = np.linalg.norm(factors[i], axis=0)
-        y = np.linalg.norm(factors[i + 1], axis=1)
-        scale = np.sqrt(np.divide(y, x, out=np.ones_like(x), where=(x > 0) & (y > 0)))
-        for some in (factors, *others):
-            some[i] = some[i] * scale
-            some[i + 1] = some[i + 1] / scale[:, None]
 
 
 def _spanned(A: Array, X: Array, r: int) -> tuple[Array, Array]:
@@ -280,5 +222,5 @@ def _spanned(A: Array, X: Array, r: int) -> tuple[Array, Array]:
     Y = np.linalg.lstsq(X, A, rcond=None)[0]
     room = r - X.shape[1]
     pair = [np.pad(X, ((0, 0), (0, room))), np.pad(Y, ((0, room), (0, 0)))]
-    _balance(pair)
+    balance(pair)
     return pair[0], pair[1]

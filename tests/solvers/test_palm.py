@@ -11,7 +11,7 @@ from scipy import sparse
 
 import fsmf
 from fsmf.errors import InputError, InputTypeError, OptionError, RefusedError, ShapeError
-from fsmf.solvers.palm import block_stability
+from fsmf.solvers.problem_blocks import block_stability
 from fsmf.supports.constraints import Constraints
 
 

@@ -1,0 +1,75 @@
+"""One factor of a product at a time: its gradient, its step, its share of the norm, and whether it stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.supports.constraints import Constraint
+from fsmf.thresholding.stability import HTStability, ht_stability
+
+__all__ = ["balance", "block_gradient", "block_stability", "multiplied", "right_products"]
+
+Array = NDArray[Any]
+
+
+def block_stability(
+    A: Array, factors: tuple[Array, ...], constraints: tuple[Constraint, ...]
+) -> tuple[HTStability, ...]:
+    """Tell for each factor, the others fixed, whether another step of hard thresholding would move it."""
+    balanced = list(factors)
+    balance(balanced)
+    rights, left, found = right_products(balanced), None, []
+    for X, one, right in zip(balanced, constraints, rights, strict=True):
+        gradient, step = block_gradient(A, left, X, right)
+        found.append(ht_stability(X, gradient, one, step=step))
+        left = X if left is None else left @ X
+    return tuple(found)
+
+
+def block_gradient(A: Array, left: Array | None, X: Array, right: Array | None) -> tuple[Array, float]:
+    """Return half the gradient of ‖A − left X right‖² in X, and the inverse of its Lipschitz constant."""
+    gradient, target, lipschitz = X, A, 1.0
+    if left is not None:
+        gram = left.conj().T @ left
+        gradient, target = gram @ gradient, left.conj().T @ target
+        lipschitz *= _norm(gram)
+    if right is not None:
+        gram = right @ right.conj().T
+        gradient, target = gradient @ gram, target @ right.conj().T
+        lipschitz *= _norm(gram)
+    return gradient - target, 1 / lipschitz if lipschitz > 0 else 1.0
+
+
+def _norm(gram: Array) -> float:
+    """Spectral norm of a Gram matrix."""
+    return float(np.linalg.eigvalsh(gram)[-1])
+
+
+def right_products(factors: list[Array]) -> list[Array | None]:
+    """Return for each factor the product of those to its right; None for the last."""
+    rights: list[Array | None] = [None]
+    for X in factors[:0:-1]:
+        rights.append(X if rights[-1] is None else X @ rights[-1])
+    return rights[::-1]
+
+
+def multiplied(factors: list[Array]) -> Array:
+    """Return the product of factors, left to right."""
+    product = factors[0]
+    for X in factors[1:]:
+        product = product @ X
+    return product
+
+
+def balance(factors: list[Array], *others: list[Array]) -> None:
+    """Give each column and the row that it meets equal norms; the other lists of factors scale with them."""
+    for i in range(len(factors) - 1):
+        x = np.linalg.norm(factors[i], axis=0)
+        y = np.linalg.norm(factors[i + 1], axis=1)
+        scale = np.sqrt(np.divide(y, x, out=np.ones_like(x), where=(x > 0) & (y > 0)))
+        for some in (factors, *others):
+            some[i] = some[i] * scale
+            some[i + 1] = some[i + 1] / scale[:, None]
