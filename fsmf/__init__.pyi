@@ -14,14 +14,15 @@ from fsmf.certificates import Verification as Verification
 from fsmf.chain_certificates import QuasiOptimum as QuasiOptimum
 from fsmf.chain_certificates import SumBound as SumBound
 from fsmf.factorization import Factorization as Factorization
-from fsmf.factorization import History as History
 from fsmf.factorization import Status as Status
 from fsmf.factorization import load as load
 from fsmf.factorizing import Plan as Plan
 from fsmf.factorizing import explain as explain
 from fsmf.factorizing import factorize as factorize
+from fsmf.history import History as History
 from fsmf.product import Product as Product
 from fsmf.product_certificates import StationaryProduct as StationaryProduct
+from fsmf.ridge_paths import RidgePath as RidgePath
 from fsmf.solvers.als import ALS as ALS
 from fsmf.solvers.als import Sweep as Sweep
 from fsmf.solvers.base import Cost as Cost

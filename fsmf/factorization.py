@@ -8,7 +8,6 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, BinaryIO, get_args
 
@@ -19,11 +18,13 @@ from scipy import sparse
 from fsmf.certificates import ByConstruction, Check, GlobalOptimum, StationaryPoint, Verification
 from fsmf.chain_certificates import QuasiOptimum, SumBound
 from fsmf.errors import FileFormatError, FsmfError, OptionError, ShapeError
+from fsmf.history import History
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm
 from fsmf.observing import observed
 from fsmf.product import Product, joined
 from fsmf.product_certificates import StationaryProduct
+from fsmf.ridge_paths import RidgePath
 from fsmf.support_search import SupportSearch
 from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern
@@ -59,48 +60,11 @@ class Status(Enum):
     OPTIMAL = "global optimum, to working precision"
     BRACKETED = "within a proved factor of the optimum"
     OUT_OF_REACH = "the error asked for is out of reach of every product"
+    BOUNDED = "as near as factors of the norm allowed come: larger ones would lower the error"
     CONVERGED = "converged: another sweep no longer lowers the error"
     STOPPED = "stopped by the callback"
     OUT_OF_BUDGET = "out of budget: the error was still falling"
     FACTORS_GROW = "factors grow while the error falls"
-
-
-def _empty() -> NDArray[np.float64]:
-    return np.zeros(0)
-
-
-@dataclass(frozen=True)
-class History:
-    """Hold what an iterative solver went through, one entry per sweep; empty for a direct one.
-
-    Attributes
-    ----------
-    error : ndarray of float
-        ‖A − X Y‖_F after each sweep, in the units of A.
-    factor_norm : ndarray of float
-        ``(‖X‖² + ‖Y‖²)^½`` after each sweep with the scales of x_k and y_k balanced, in the units of √A.
-    seconds : ndarray of float
-        Time since the start, in seconds.
-
-    Examples
-    --------
-    >>> import fsmf, numpy as np
-    >>> F = fsmf.factorize(np.eye(4), fsmf.lu(4))
-    >>> bool((np.diff(F.history.error) <= 1e-12).all())
-    True
-    """
-
-    error: NDArray[np.float64] = field(default_factory=_empty)
-    factor_norm: NDArray[np.float64] = field(default_factory=_empty)
-    seconds: NDArray[np.float64] = field(default_factory=_empty)
-
-    def __len__(self) -> int:
-        return len(self.error)
-
-    def scaled(self, exponent: int, n_factors: int) -> History:
-        """Return the history for ``2**exponent`` times the matrix, shared out between so many factors."""
-        share = 2.0 ** (exponent / n_factors)
-        return History(np.ldexp(self.error, exponent), self.factor_norm * share, self.seconds)
 
 
 class Factorization(Product):
@@ -127,6 +91,8 @@ class Factorization(Product):
         What an iterative solver went through.
     solver : str, optional
         The name of the solver.
+    ridge_path : RidgePath, optional
+        What a vanishing ridge told, where one was followed.
 
     Notes
     -----
@@ -157,11 +123,13 @@ class Factorization(Product):
         certificate: Certificate,
         history: History | None = None,
         solver: str = "",
+        ridge_path: RidgePath | None = None,
     ) -> None:
         super().__init__(supports, values, rows=rows, columns=columns)
         self.search: SupportSearch | None = None
         self.norm, self.status, self.certificate = norm, status, certificate
         self.history, self.solver = history or History(), solver
+        self.ridge_path = ridge_path
 
     @classmethod
     def by_construction(
@@ -237,6 +205,7 @@ class Factorization(Product):
             certificate = certificate.transposed()
         elif factor != 1:
             certificate = certificate.scaled(factor)
+        path = self.ridge_path if self.ridge_path is None or factor == 1 else self.ridge_path.scaled(factor)
         history, root = self.history, factor ** (1 / len(self.supports))
         if factor != 1:
             history = History(history.error * factor, history.factor_norm * root, history.seconds)
@@ -252,6 +221,7 @@ class Factorization(Product):
             certificate=certificate,
             history=history,
             solver=self.solver,
+            ridge_path=path,
         )
 
     def verify(self, A: Any, *, weights: Any = None, missing: str | None = None) -> Verification:
@@ -358,7 +328,7 @@ class Factorization(Product):
             "error": self.history.error,
             "factor_norm": self.history.factor_norm,
             "seconds": self.history.seconds,
-        }
+        } | ({} if self.ridge_path is None else self.ridge_path.arrays())
         header = {
             "format": _FORMAT,
             "version": _VERSION,
@@ -394,6 +364,9 @@ class Factorization(Product):
         ]
         if len(self.history):
             lines.append(f"  sweeps          {len(self.history)} in {self.history.seconds[-1]:.3g} s")
+        if self.ridge_path is not None:
+            said, best = self.ridge_path.sentences()
+            lines += [f"  ridge path      {said}", f"  best errors     {best}"]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -515,4 +488,5 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factori
         certificate=certificates[header["certificate"]].restored(header["numbers"], blocks),
         history=History(*(arrays[name].astype(float) for name in ("error", "factor_norm", "seconds"))),
         solver=header["solver"],
+        ridge_path=RidgePath.from_arrays(arrays),
     )

@@ -133,10 +133,10 @@ def factorize(
     norm = checked_norm(A)
     exponent = comfortable_exponent(_dtype(A), norm)
     A = divided(A, exponent)
-    solvers = [_taking(one, A) for one in _one_per_part(structure, solver)]
+    shares = [(part, _taking(one, A)) for part, one in _shared_out(structure, solver)]
     out_of_reach = rest = _norm_out_of_reach(A, structure)
     solved = []
-    for part, one in zip(structure.parts, solvers, strict=True):
+    for part, one in shares:
         elapsed = time.perf_counter() - began
         solution = one.solve(A, part, exponent=exponent, rest=rest, elapsed=elapsed)
         assert isinstance(solution, Solution)
@@ -196,16 +196,19 @@ def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | N
     )
 
 
-def _one_per_part(structure: Structure, solver: Any) -> list[Solver]:
+def _shared_out(structure: Structure, solver: Any) -> list[tuple[Part, Solver]]:
     """Choose a solver for each independent part; all must minimise the same objective."""
-    solvers = [choose(part.structure, solver) for part in structure.parts]
-    ridges = {float(getattr(one, "ridge", 0.0)) for one in solvers}
+    chosen = choose(structure, solver)
+    if chosen.is_joint:
+        return [(Part.whole(structure), chosen)]
+    shares = [(part, choose(part.structure, solver)) for part in structure.parts]
+    ridges = {getattr(one, "ridge", 0.0) for _, one in shares}
     if len(ridges) > 1:
         raise OptionError(
-            f"all parts must have the same ridge; found {sorted(ridges)} among {table_of(solver)}; "
+            f"all parts must have the same ridge; found {sorted(map(str, ridges))} among {table_of(solver)}; "
             "leave out the solvers without a ridge"
         )
-    return solvers
+    return shares
 
 
 def _norm_out_of_reach(A: Any, structure: Structure) -> float:
@@ -281,7 +284,7 @@ def _assemble(
         certificate = StationaryPoint(
             **bracket,
             gradient_norm=math.hypot(*gradients) / size if size else 0.0,
-            ridge=max(float(getattr(solver, "ridge", 0.0)) for _, solver, _ in solved),
+            ridge=math.ldexp(max(solution.ridge for solution in solutions), exponent),
         )
     else:
         certificate = GlobalOptimum(**bracket)
@@ -297,6 +300,7 @@ def _assemble(
         certificate=certificate,
         history=_merged(solutions, out_of_reach, exponent),
         solver=" + ".join(sorted({type(solver).__name__ for _, solver, _ in solved}, reverse=True)),
+        ridge_path=next((solution.path for solution in solutions if solution.path is not None), None),
     )
 
 
@@ -430,6 +434,6 @@ def explain(supports: Any, *, solver: Solver | PALM | Sequence[Solver | PALM] | 
     if first is not None and not _goes_by_parts(first, structure):
         steps.append((structure.shape, first, first.predict(structure)))
     elif first is not None:
-        for part, one in zip(structure.parts, _one_per_part(structure, solver), strict=True):
+        for part, one in _shared_out(structure, solver):
             steps.append((part.structure.shape, one, one.predict(part.structure)))
     return Plan(structure, tuple(answers), tuple(steps))

@@ -298,3 +298,21 @@ def test_what_has_no_history_is_refused():
     with pytest.raises(fsmf.errors.InputTypeError):
         drawing.draw_history([1.0, 0.5])
     assert pyplot.get_fignums() == []
+
+
+def test_a_ridge_path_is_drawn_point_by_point(lu_run):
+    path = fsmf.RidgePath.of(
+        [(ridge / 2, ridge ** (1 / 3), 2 * ridge ** (-1 / 6)) for ridge in 10.0 ** -np.arange(12)]
+    )
+    ax = drawing.draw_ridge_path(path)
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), path.norms)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), path.errors)
+    assert ax.get_title() == "error ∝ norm^-2.00"
+    bounded = fsmf.RidgePath.of([(10.0**-k, 1.0, 2.0) for k in range(12)])
+    assert "bounded" in drawing.draw_ridge_path(bounded).get_title()
+    drawing.draw_ridge_path(fsmf.RidgePath.of([(0.0, 0.0, 0.0)])).figure.canvas.draw()
+    pyplot.close("all")
+    for wrong in (lu_run, 3.0):
+        with pytest.raises(fsmf.errors.InputTypeError, match="ridge path"):
+            drawing.draw_ridge_path(wrong)
+    assert pyplot.get_fignums() == []

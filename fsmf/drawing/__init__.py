@@ -1,4 +1,4 @@
-"""Pictures of supports, rank-one blocks, overlaps, factors, histories and brackets, each on one Axes.
+"""Pictures of supports, rank-one blocks, overlaps, factors, histories, brackets and paths, each on one Axes.
 
 Every function takes ``ax=None`` and returns the Axes: it opens a figure only when none is given, changes no
 global setting, and shows nothing by itself. What is larger than the picture is counted or sampled by pixel:
@@ -7,6 +7,7 @@ cost and memory depend on the nonzeros, never on the area.
 
 from fsmf.drawing.brackets import draw_bracket, draw_residuals
 from fsmf.drawing.factors import draw_factors, draw_history
+from fsmf.drawing.paths import draw_ridge_path
 from fsmf.drawing.supports import draw_overlap_graph, draw_support, draw_supports
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "draw_history",
     "draw_overlap_graph",
     "draw_residuals",
+    "draw_ridge_path",
     "draw_support",
     "draw_supports",
 ]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
-from typing import Any, ClassVar
+from itertools import count, islice
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.errors import OptionError
 from fsmf.factorization import Status
+from fsmf.ridge_paths import RidgePath
 from fsmf.solvers.base import Cost, Solution, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
+from fsmf.solvers.problem_path import follow, follow_to_norm, judged
 from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
 from fsmf.solvers.problem_start import starting_points
@@ -39,6 +41,9 @@ _PATH, _PATH_SWEEPS = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 1e-4, 1e-5, 1e-6), 60
 # Sweeps are over-relaxed updates of one piece after another until one gains less than this fraction, and at
 # most so many: on some supports only exact ones gain more than a little.
 _SLOW, _RELAXED = 5e-4, 10
+
+# The share of the operations of all sweeps that the search for a lower bound may take.
+_SHARE = 0.02
 
 # Seconds that a sweep takes however small the matrix.
 _OVERHEAD = 3e-4
@@ -99,15 +104,19 @@ class ALS:
     starts : int
         Number of starts; the best is kept. With `initial` the first start is the warm one.
     max_sweeps : int
-        Sweeps per start.
+        Sweeps per start, and per ridge of a path.
     max_seconds : float, optional
         Time for everything, in seconds.
     rtol : float
         A start has converged when three sweeps in a row lower the squared error (plus ridge term)
         by less than this fraction of it.
-    ridge : float
+    ridge : float or "path"
         Weight λ ≥ 0 in ``‖A − X1 … XL‖² + λ Σ‖Xi‖²``, in the units of ``A^(2 − 2/L)``: those of A for a
-        pair. With λ > 0 a minimiser exists.
+        pair. With λ > 0 a minimiser exists. For pairs, "path" follows the minimisers of a vanishing ridge,
+        and keeps what they tell as ``F.ridge_path``.
+    max_norm : float, optional
+        For pairs, a bound on ``(‖X‖² + ‖Y‖²)^½``, in the units of √A: the ridge is found for which the
+        factors are that large, if smaller ones are not as good. Not together with a ridge.
     initial : Factorization or tuple of arrays, optional
         Warm start: factors of the shapes of the supports, as they multiply.
     rng : int or numpy.random.Generator
@@ -126,7 +135,8 @@ class ALS:
     **Guarantee.** `StationaryPoint`, of other lengths than two `StationaryProduct`: the gradient norm is
     recorded, and disjoint blocks prove a lower bound on every product, so the gap to the optimum is known.
     When factors grow while the error falls, the status says so and `NotAttainedWarning` is issued: the
-    infimum may not be attained.
+    infimum may not be attained. With a path or a
+    bound on the norm all parts share one ridge, which the certificate names; the factors keep to the bound.
 
     **Cost.** Per sweep O(mnr + (m + n)r² + Σ_i k_i³), k_i being the size of each distinct row or column
     support. Computes in double precision, whatever A's; memory is three times A in double precision, plus
@@ -152,19 +162,40 @@ class ALS:
     max_sweeps: int = 1000
     max_seconds: float | None = None
     rtol: float = 1e-7
-    ridge: float = 0.0
+    ridge: float | Literal["path"] = 0.0
+    max_norm: float | None = None
     initial: Any = None
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     by_parts: ClassVar[bool] = True
-    takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_options(self, counts=("starts", "max_sweeps"), numbers=("rtol", "ridge"))
+        numbers = ["rtol"] + ["ridge"] * (not self._follows) + ["max_norm"] * (self.max_norm is not None)
+        check_options(self, counts=("starts", "max_sweeps"), numbers=numbers)
+        if self.max_norm is not None and (self.ridge or not self.max_norm):
+            raise OptionError(
+                f"max_norm must be above 0, and finds its own ridge; found max_norm={self.max_norm!r} and "
+                f"ridge={self.ridge!r}; give one of the two"
+            )
         if self.callback is not None and not callable(self.callback):
             raise OptionError(f"callback must be callable; found {self.callback!r}")
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether entries of A may be weighted: unless a ridge is sought."""
+        return not self.is_joint
+
+    @property
+    def _follows(self) -> bool:
+        """Whether a path of ridges was asked for."""
+        return isinstance(self.ridge, str) and self.ridge == "path"
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether independent parts have to be solved together: one ridge is found for all."""
+        return self._follows or self.max_norm is not None
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
@@ -172,6 +203,9 @@ class ALS:
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
+        if self.is_joint and (not structure.is_pair or structure.n_prescribed):
+            found = f"{len(structure.supports)}, {structure.n_prescribed} values prescribed"
+            return f"ALS with a ridge path or max_norm takes two free factors; found {found}"
         return None
 
     def predict(self, structure: Structure) -> Cost:
@@ -192,26 +226,26 @@ class ALS:
         """Solve one part of A, or the whole; see `Solver.solve`."""
         if is_general(part):
             return self._solve_product(A, part, exponent, Clock(elapsed, self.max_seconds))
+        own = replace(self, ridge=0.0, max_norm=None) if self.is_joint else self
         n_sweeps = self.starts * self.max_sweeps
-        problem = problem_of(A, part, ridge=self.ridge, exponent=exponent, n_sweeps=n_sweeps)
-        clock = Clock(elapsed, self.max_seconds)
-        best: _Run | None = None
-        for start, factors in enumerate(self._starting_points(problem, A.shape)):
-            run = self._run(problem, factors, start, rest, clock)
-            if best is None or run.objective < best.objective:
-                best = run
-            if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
-                break
-        assert best is not None
-        X, Y = problem.settled(best.X, best.Y)
-        ended = best.status is Status.STOPPED or clock.is_over()
-        if not ended and best.is_growing(problem.balanced_norm(X, Y)):
-            run = self._run(problem, self._ridge_path(problem, clock), self.starts, rest, clock)
-            if run.objective < best.objective:
-                best = run
-                X, Y = problem.settled(run.X, run.Y)
-        status = best.warned(problem.balanced_norm(X, Y), ridge=self.ridge, name="ALS", stacklevel=3)
-        bound, blocks = best_bound(problem.block, part.structure)
+        problem = problem_of(A, part, ridge=float(own.ridge), exponent=exponent, n_sweeps=n_sweeps)
+        clock, path = Clock(elapsed, self.max_seconds), None
+        if self.is_joint:
+            best, path = own._followed(problem, self.max_norm, A.shape, rest, clock)
+            problem = best.problem
+            X, Y = problem.settled(best.X, best.Y)
+            ended = best.status is Status.STOPPED or clock.is_over()
+            said = None if ended else judged(path, ridge=problem.ridge, stacklevel=3)
+            status = said or best.warned(0.0, ridge=problem.ridge, name="ALS", stacklevel=3)
+        else:
+            best, (X, Y) = self._best(problem, A.shape, rest, clock)
+            norm = problem.balanced_norm(X, Y)
+            status = best.warned(norm, ridge=problem.ridge, name="ALS", stacklevel=3)
+        bound, blocks = best_bound(
+            problem.block,
+            part.structure,
+            work=_SHARE * sweep_cost(part.structure)[0] * len(best.errors) * self.starts,
+        )
         X, Y = X.astype(A.dtype), Y.astype(A.dtype)
         error = math.sqrt(problem.squared_error(X, Y))
         left, right = problem.values(X, Y)
@@ -225,11 +259,64 @@ class ALS:
             blocks=part.locate(blocks),
             gradient_norm=problem.gradient_norm(X, Y),
             history=best.history,
+            ridge=problem.ridge,
+            path=path,
         )
+
+    def _best(
+        self, problem: Problem, shape: tuple[int, int], rest: float, clock: Clock
+    ) -> tuple[_Run, tuple[Array, Array]]:
+        """The best of all starts, and its factors of least norm."""
+        best: _Run | None = None
+        for start, factors in enumerate(islice(self._starting_points(problem, shape), self.starts)):
+            run = self._run(problem, factors, start, rest, clock)
+            if best is None or run.objective < best.objective:
+                best = run
+            if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
+                break
+        assert best is not None
+        settled = problem.settled(best.X, best.Y)
+        ended = best.status is Status.STOPPED or clock.is_over()
+        if not ended and best.is_growing(problem.balanced_norm(*settled)):
+            run = self._run(problem, self._ridge_path(problem, clock), self.starts, rest, clock)
+            if run.objective < best.objective:
+                best, settled = run, problem.settled(run.X, run.Y)
+        return best, settled
+
+    def _followed(
+        self, problem: Problem, max_norm: float | None, shape: tuple[int, int], rest: float, clock: Clock
+    ) -> tuple[_Run, RidgePath | None]:
+        """The last point of the path of a vanishing ridge, and the path; or the point of the given norm."""
+        numbers, stopped = count(), False
+
+        def is_over() -> bool:
+            return stopped or clock.is_over()
+
+        def solve(ridge: float, factors: tuple[Array, ...], max_sweeps: int | None, rtol: float) -> _Run:
+            nonlocal stopped
+            quick = replace(self, max_sweeps=max_sweeps or self.max_sweeps, rtol=rtol)
+            if stopped:
+                quick = replace(quick, max_sweeps=1, callback=None)
+            left, right = (factor.copy() for factor in factors)
+            run = quick._run(replace(problem, ridge=ridge), (left, right), next(numbers), rest, clock)
+            if stopped or run.status is Status.STOPPED:
+                stopped, run.status = True, Status.STOPPED
+            return run
+
+        search = (solve, self._starting_points(problem, shape), self.starts, problem.norm, is_over)
+        if max_norm is not None:
+            # What is stored in the user's precision, and added up, is to keep to the bound.
+            bound = max_norm * 2.0 ** (-problem.exponent / 2) * (1 - 4 * problem.eps)
+            return follow_to_norm(*search, max_norm=bound), None
+        run, path = follow(*search)
+        if path.grows is False and not is_over():
+            run = solve(0.0, run.factors, self.max_sweeps, self.rtol)
+        return run, path.beside(rest).scaled(2.0**problem.exponent)
 
     def _solve_product(self, A: Any, part: Part, exponent: int, clock: Clock) -> WholeSolution:
         """Solve a product of any length, weighted or not, as a whole."""
-        problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        ridge = float(self.ridge)
+        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
         squares = LeastSquares(problem)
         points = starting_points(problem, part.structure, np.random.default_rng(self.rng), self.initial)
         best: Descent | None = None
@@ -249,18 +336,16 @@ class ALS:
             if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
                 break
         assert best is not None
-        status = best.warned(best.norm, ridge=self.ridge, name="ALS", stacklevel=5)
+        status = best.warned(best.norm, ridge=ridge, name="ALS", stacklevel=5)
         return whole_solution(best, part.structure, status)
 
     def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
         rng = np.random.default_rng(self.rng)
-        first: Callable[[np.random.Generator], tuple[Array, Array]] = problem.spectral
-        for start in range(self.starts):
-            if start == 0 and self.initial is not None:
-                yield problem.warm(self.initial, shape)
-            else:
-                yield first(rng)
-                first = problem.random
+        if self.initial is not None:
+            yield problem.warm(self.initial, shape)
+        yield problem.spectral(rng)
+        while True:
+            yield problem.random(rng)
 
     def _ridge_path(self, problem: Problem, clock: Clock) -> tuple[Array, Array]:
         """Start where factors stay small as long as they can: follow the minimisers of a vanishing ridge."""
@@ -347,6 +432,10 @@ class _Run(Trail):
         self.problem, self.X, self.Y = problem, X, Y
         self.squared_error = problem.squared_error(X, Y) if squared_error is None else squared_error
         self.norm = problem.balanced_norm(X, Y)
+
+    @property
+    def factors(self) -> tuple[Array, Array]:
+        return self.X, self.Y
 
     @property
     def objective(self) -> float:

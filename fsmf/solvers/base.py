@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fsmf.errors import OptionError
 from fsmf.factorization import Certificate, History, Status
+from fsmf.ridge_paths import RidgePath
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
@@ -70,6 +71,10 @@ class Solution:
         For a stationary point, the norm of half the gradient of the objective.
     history : History
         What an iterative solver went through.
+    ridge : float
+        The weight of the squared factor norms in the objective.
+    path : RidgePath or None
+        Of a solver that followed a vanishing ridge, in the units of the user.
     """
 
     left: NDArray[Any]
@@ -80,6 +85,8 @@ class Solution:
     blocks: DisjointBlocks
     gradient_norm: float | None = None
     history: History = field(default_factory=History)
+    ridge: float = 0.0
+    path: RidgePath | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,10 @@ class Solver(Protocol):
     @property
     def takes_weights(self) -> bool:
         """Whether entries of A may be weighted."""
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether, taken by parts, all of them are nevertheless one: something is found for all together."""
 
     def measures(self, structure: Structure) -> bool:
         """Whether `solve` may be given an A that nobody has looked at: it tells the norm itself."""

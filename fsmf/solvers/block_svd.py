@@ -61,6 +61,7 @@ class BlockSVD:
     by_parts: ClassVar[bool] = True
     anywhere: ClassVar[bool] = True
     takes_weights: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""

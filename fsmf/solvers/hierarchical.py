@@ -106,6 +106,7 @@ class Hierarchical:
     by_parts: ClassVar[bool] = False
     anywhere: ClassVar[bool] = True
     takes_weights: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         for name, least in (("refine", 0), ("residual_terms", 1)):

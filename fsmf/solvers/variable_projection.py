@@ -106,6 +106,7 @@ class VariableProjection:
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     by_parts: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

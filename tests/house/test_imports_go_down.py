@@ -14,8 +14,10 @@ HOUSE = [  # roof first; a new room gets its floor here
     {
         "brackets",
         "factorization",
+        "history",
         "placing",
         "product",
+        "ridge_paths",
         "solving",
         "stages",
         "support_search",
