@@ -12,6 +12,7 @@ BENCHMARKS = [
     "bench_limits",
     "bench_wellposed",
     "bench_nn",
+    "bench_sparse",
 ]
 
 if __name__ == "__main__":
