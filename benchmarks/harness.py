@@ -49,11 +49,14 @@ def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def interleave(contenders: Sequence[Contender], rounds: int, *, rest: float = 0.0) -> dict[str, Timing]:
+def interleave(
+    contenders: Sequence[Contender], rounds: int, *, rest: float = 0.0, turn: float = 0.0
+) -> dict[str, Timing]:
     """Time A B C, A B C, …: whatever else the machine does, it does it to all of them.
 
-    Some libraries keep their threads spinning for milliseconds after a call. For short jobs each contender
-    rests first, so that nobody pays for the one before, runs once untimed, and then for some 30 ms in a row.
+    Short jobs take turns of `turn` seconds, after one run that is not timed. Where some library keeps its
+    threads spinning for milliseconds after a call, each contender rests first, so that nobody pays for the
+    one before.
     """
     timings = {}
     for contender in contenders:
@@ -62,9 +65,9 @@ def interleave(contenders: Sequence[Contender], rounds: int, *, rest: float = 0.
     for _ in range(rounds):
         for contender in contenders:
             times = 1
-            if rest:
-                time.sleep(rest)
-                times = max(1, min(200, int(0.03 / timed(contender.run)[0])))
+            time.sleep(rest)
+            if turn:
+                times = max(1, min(200, int(turn / timed(contender.run)[0])))
             began = time.perf_counter()
             for _ in range(times):
                 contender.run()
