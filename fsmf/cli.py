@@ -369,6 +369,7 @@ def _plan(plan: fsmf.Plan) -> dict[str, Any]:
     supports = plan.structure.supports
     return _described(supports) | {
         "facts": list(plan.structure.facts()),
+        "verdict": None if plan.verdict is None else plan.verdict.answer,
         "solvers": [
             {"name": type(solver).__name__, "promise": solver.promise.name, "refusal": refusal}
             for solver, refusal in plan.answers

@@ -346,6 +346,8 @@ class Factorization(Product):
             np.savez(file, header=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
+        from fsmf.wellposedness.check import quick_verdict
+
         m, n = self.shape
         orders = [
             what for what, order in (("rows", self.rows), ("columns", self.columns)) if order is not None
@@ -362,6 +364,11 @@ class Factorization(Product):
             f"  certificate     {self.certificate}",
             *([f"  search          {self.search}"] if self.search else []),
         ]
+        # These certificates say more about this matrix.
+        best = isinstance(self.certificate, GlobalOptimum | ByConstruction)
+        verdict = None if best else quick_verdict(self.supports)
+        if verdict is not None:
+            lines.append(f"  existence       {verdict.headline}")
         if len(self.history):
             lines.append(f"  sweeps          {len(self.history)} in {self.history.seconds[-1]:.3g} s")
         if self.ridge_path is not None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure, analyze
+
+if TYPE_CHECKING:
+    from fsmf.wellposedness.verdicts import IllPosed, WellPosed
 
 __all__ = ["Plan", "explain", "factorize"]
 
@@ -366,8 +369,21 @@ class Plan:
     answers: tuple[tuple[Solver, str | None], ...]
     steps: tuple[tuple[tuple[int, int], Any, Cost], ...]
 
+    @property
+    def verdict(self) -> WellPosed | IllPosed | None:
+        """Whether every matrix has a best product, where that shows within milliseconds."""
+        from fsmf.wellposedness.check import quick_verdict
+
+        return quick_verdict(self.structure.supports)
+
     def __str__(self) -> str:
         lines = list(self.structure.facts())
+        verdict = self.verdict
+        if verdict is not None:
+            posed = {"WellPosed": "well-posed", "IllPosed": "ill-posed"}[verdict.answer]
+            lines.append(f"{posed}: {verdict.headline}")
+            if posed == "ill-posed":
+                lines.append("beware: ReLU networks on them have no optimum for some data, either")
         for solver, refusal in self.answers:
             if refusal is None:
                 name, cost = type(solver).__name__, solver.predict(self.structure)

@@ -323,3 +323,17 @@ def test_a_bad_option_is_found_before_any_work():
     for options in ({"starts": 0}, {"max_sweeps": 2.5}, {"ridge": -1}, {"rtol": math.nan}, {"callback": 3}):
         with pytest.raises(OptionError, match="found"):
             fsmf.ALS(**options)
+
+
+def test_plans_and_receipts_say_whether_best_products_exist():
+    assert "\nwell-posed: every matrix" in str(fsmf.explain(fsmf.hodlr(8)))
+    told = str(fsmf.explain(fsmf.lu(3)))
+    assert "\nill-posed: some matrices" in told
+    assert "ReLU" in told
+    assert "posed" not in str(fsmf.explain(fsmf.random_supports(6, components=6, density=0.9, rng=0)))
+    F = fsmf.factorize(np.eye(3), fsmf.lu(3))
+    assert "existence       some matrices have no best product" in str(F)
+    chain = fsmf.factorize(np.arange(64.0).reshape(8, 8), fsmf.butterfly(8))
+    assert "existence       every matrix has a best product" in str(chain)
+    # A global optimum says it all.
+    assert "existence" not in str(fsmf.factorize(np.eye(4), fsmf.low_rank(4, rank=2)))

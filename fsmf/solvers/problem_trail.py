@@ -83,7 +83,8 @@ class Trail:
                 f"{Status.FACTORS_GROW.value}: after {len(self.errors)} sweeps the error is "
                 f"{self.errors[-1] / self._norm:.3g} of the norm of A and the factors are "
                 f"{self.norms[-1] / self.norms[0]:.3g} times as large as at first; "
-                "the infimum may not be attained; use ridge= or max_norm= to bound the factors",
+                "the infimum may not be attained, and fsmf.check_well_posedness(supports) tells whether "
+                "that can be; use ridge= or max_norm= to bound the factors",
                 NotAttainedWarning,
                 stacklevel=stacklevel + 1,
             )

@@ -25,13 +25,15 @@ from fsmf.wellposedness.splits import Split, restricted, split
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.verification import as_pair
 
-__all__ = ["check_well_posedness"]
+__all__ = ["check_well_posedness", "quick_verdict"]
 
 # Kronecker patterns with more places than this are recognized by their sizes alone.
 _LAID_OUT = 1_000_000
 # Kinds times classes: beyond this a pair is split into groups before anything else.
 _BITS = 300_000
 _TIME = "The time that was allowed is over"
+# Nonzeros, and kinds times classes, that are looked at in passing.
+_QUICK = 100_000
 # Up to so many components, limits of the highest rank are not looked for.
 _FEW = 4
 _TRIED = (
@@ -118,6 +120,44 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     if len(supports) == 1:
         return replace(_check_pair(as_pair(supports), deadline), supports=supports)
     return _check_pair(supports, deadline)
+
+
+def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
+    """Return the verdict that comes within milliseconds, or None.
+
+    Parameters
+    ----------
+    supports : Supports
+        Left to right.
+
+    Returns
+    -------
+    WellPosed, IllPosed or None
+        From chainable chains, 2 × 2 corners, compatible pairs, free entries and two classes; None says
+        nothing.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> type(quick_verdict(fsmf.lu(5))).__name__
+    'IllPosed'
+    >>> quick_verdict(fsmf.kaleidoscope(8)) is None
+    True
+    """
+    if len(supports) > 2 or supports.n_parameters > _QUICK:
+        kronecker = all(isinstance(support, KroneckerPattern) for support in supports)
+        chain = find_chain(supports) if kronecker else None
+        return WellPosed(supports, chain) if chain else None
+    if len(supports) == 1:
+        return None
+    pattern = Pattern.of(supports)
+    if (len(pattern.rows) + len(pattern.columns)) * len(pattern.ranks) > _QUICK:
+        return None
+    corner = find_corner(pattern)
+    if corner:
+        return IllPosed(supports, witness_of(corner, supports))
+    proof = Prover(cheap=True).prove(pattern)
+    return WellPosed(supports, proof) if proof else None
 
 
 def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:

@@ -31,10 +31,13 @@ class Prover:
         When to stop, on the clock of `time.monotonic`.
     plain : Prover or None
         One that has tried what is polynomial; then small questions that it left are covered by normal forms.
+    cheap : bool
+        Whether only what takes milliseconds is tried.
     """
 
     deadline: float = float("inf")
     plain: Prover | None = None
+    cheap: bool = False
     out_of_time: bool = False
     open_questions: dict[Pattern, None] = field(default_factory=dict)
     _known: dict[Pattern, Proof | None] = field(default_factory=dict)
@@ -89,7 +92,7 @@ class Prover:
         if self.plain:
             if self._is_covered(pattern):
                 return Proof("normal forms", pattern)
-        elif len(pattern.ranks) > 1:
+        elif len(pattern.ranks) > 1 and not self.cheap:
             for side in (pattern, pattern.T):
                 found = self._fill(side) or self._saturate(side)
                 if found:

@@ -97,6 +97,7 @@ class WellPosed(Verdict):
     proof: Proof | Chain | Split | Joined
 
     answer: ClassVar[str] = "WellPosed"
+    headline: ClassVar[str] = "every matrix has a best product on these supports"
 
     @property
     def is_bounded(self) -> bool:
@@ -114,7 +115,7 @@ class WellPosed(Verdict):
         return {**super().to_dict(), type(self.proof).__name__.lower(): self.proof.to_dict()}
 
     def __str__(self) -> str:
-        text = f"well-posed: every matrix has a best product on these supports. Reason: {self.proof.reason}."
+        text = f"well-posed: {self.headline}. Reason: {self.proof.reason}."
         if self.is_bounded:
             text += " Some best factors are no larger than the matrix: Σ ‖x_k‖² ‖y_k‖² ≤ ‖A‖²."
         return text
@@ -151,6 +152,7 @@ class IllPosed(Verdict):
     proof: Witness | RankTight | Lifted
 
     answer: ClassVar[str] = "IllPosed"
+    headline: ClassVar[str] = "some matrices have no best product on these supports"
 
     @property
     def target(self) -> sparse.csr_array:
@@ -189,7 +191,7 @@ class IllPosed(Verdict):
         more = len(self.proof.target) - _SHOWN
         rest = f", {more} more nonzeros," if more > 0 else ""
         return (
-            "ill-posed: some matrices have no best product on these supports. For the "
+            f"ill-posed: {self.headline}. For the "
             f"{m}×{n} matrix with entries {entries}{rest} and zeros elsewhere, the error can be "
             "driven to 0 by letting the factors grow without bound, and 0 is never reached. "
             "`verdict.witness(t)` gives such factors for small t, and `verdict.verify()` checks the proof "

@@ -5,7 +5,7 @@ import pytest
 from small_patterns import COUNTS, orbits, random_pair, sampled, supports_of
 
 import fsmf
-from fsmf.wellposedness.check import check_well_posedness
+from fsmf.wellposedness.check import check_well_posedness, quick_verdict
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 
 DECIDED = (WellPosed, IllPosed)
@@ -90,6 +90,21 @@ def test_sub_blocks_transposes_and_orders_do_not_contradict():
             some_rows, some_columns = rows[: rng.integers(1, 6)], columns[: rng.integers(1, 6)]
             block = quick([left[some_rows], right[:, some_columns]])
             assert not isinstance(block, IllPosed)
+
+
+def test_quick_verdicts_are_the_thorough_ones():
+    rng = np.random.default_rng(11)
+    found = set()
+    for _ in range(60):
+        supports = random_pair(rng, 6, 5)
+        verdict = quick_verdict(supports)
+        if verdict is not None:
+            assert verdict.verify()
+            assert type(check_well_posedness(supports)) is type(verdict)
+        found.add(type(verdict))
+    assert found == {WellPosed, IllPosed, type(None)}
+    assert quick_verdict(fsmf.as_supports([np.tri(3)])) is None
+    assert isinstance(quick_verdict(fsmf.butterfly(1024)), WellPosed)
 
 
 def test_more_rows_of_a_kind_than_its_rank_change_nothing():
