@@ -22,6 +22,7 @@ from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_tight import find_rank_tight
 from fsmf.wellposedness.search import Prover
 from fsmf.wellposedness.splits import Split, restricted, split
+from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_two_classes
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.verification import as_pair
 
@@ -34,6 +35,8 @@ _BITS = 300_000
 _TIME = "The time that was allowed is over"
 # Nonzeros, and kinds times classes, that are looked at in passing.
 _QUICK = 100_000
+# So many components are decided by known minors alone.
+_LIBRARY = 3
 # Up to so many components, limits of the highest rank are not looked for.
 _FEW = 4
 _TRIED = (
@@ -83,7 +86,7 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     Notes
     -----
     **Guarantee.** `WellPosed` and `IllPosed` are theorems. Every pair with at most two components is
-    decided; two classes of more components are, if products form a closed set.
+    decided, and every pair of two classes, of any number of components.
 
     **Cost.** The tests that decide most supports are linear in the nonzeros, or in the places that the
     components cover; the others see only what these leave.
@@ -233,6 +236,10 @@ def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | 
     proof = plain.prove(pattern)
     if proof:
         return WellPosed(supports, proof)
+    if pattern.rank > _LIBRARY:
+        two = find_two_class_minor(pattern, (monotonic() + deadline) / 2)
+        if two:
+            return IllPosed(supports, limit_of_two_classes(pattern, two, supports))
     # Few components are mostly decided by small minors, whose targets are easier to look at.
     if pattern.rank > _FEW:
         tight = find_rank_tight(supports, (monotonic() + deadline) / 2)

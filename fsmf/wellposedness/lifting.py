@@ -22,6 +22,7 @@ from fsmf.wellposedness.rational import (
     evaluated,
     product_of_curves,
 )
+from fsmf.wellposedness.two_class_limits import TwoClassLimit
 from fsmf.wellposedness.witnesses import Witness, is_within, misplaced
 
 __all__ = ["Lifted", "lift"]
@@ -42,7 +43,7 @@ class Lifted:
         All supports, left to right.
     split : int
         How many factors the left partial product has.
-    pair : Witness or RankTight
+    pair : Witness, RankTight or TwoClassLimit
         The witness for two factors on the reach of both partial products.
     factors : tuple of entries
         Factors with entries that are rational in t; both partial products of them are the pair's curve.
@@ -55,7 +56,7 @@ class Lifted:
 
     supports: Supports
     split: int
-    pair: Witness | RankTight
+    pair: Witness | RankTight | TwoClassLimit
     factors: tuple[Entries[RationalFunction], ...]
 
     @property
@@ -108,12 +109,12 @@ class Lifted:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], supports: Supports) -> Self:
         """Build the proof, for these supports, from what `to_dict` returned."""
-        (kind,) = (kind for kind in (Witness, RankTight) if kind.__name__ == data["kind"])
+        (kind,) = (kind for kind in (Witness, RankTight, TwoClassLimit) if kind.__name__ == data["kind"])
         factors = tuple(map(entries_from_list, data["factors"]))
         return cls(supports, int(data["split"]), kind.from_dict(data["pair"]), factors)
 
 
-def lift(supports: Supports, split: int, pair: Witness | RankTight) -> Lifted | None:
+def lift(supports: Supports, split: int, pair: Witness | RankTight | TwoClassLimit) -> Lifted | None:
     """Carry a witness for two partial products over to all factors, or return None.
 
     Each unit between two factors makes a row, or a column, of what their product is to be: units are

@@ -8,7 +8,7 @@ use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement, permutations, product
@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fsmf.supports.layout import Index
+from fsmf.supports.layout import Index, IndexLists
 from fsmf.supports.rank_one import equivalence_classes
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.library import minimal_patterns
 from fsmf.wellposedness.pattern import Pattern, bits, union
 from fsmf.wellposedness.witnesses import Witness
 
-__all__ = ["Minor", "find_corner", "find_minor", "witness_of"]
+__all__ = ["Minor", "find_corner", "find_minor", "images_of", "witness_of"]
 
 # With more classes than this, only three that all share entries with each other are looked at together.
 _CLASSES = 64
@@ -254,18 +254,24 @@ def _place(
 
 def witness_of(minor: Minor, supports: Supports) -> Witness:
     """Return the witness for supports in whose pattern the minor was found."""
-    classes = equivalence_classes(supports)
-    layout = classes.layout
-    live_rows = [t for t in range(len(layout.memberships)) if layout.memberships.sizes[t]]
-    by_column = layout.columns.transposed(layout.n_column_types)
-    live_columns = [t for t in range(len(by_column)) if by_column.sizes[t]]
+    rows, columns, members = images_of(supports)
 
-    def images(kinds: Sequence[int], members: Mapping[int, Index]) -> list[int]:
-        return [int(members[kind][kinds[:at].count(kind)]) for at, kind in enumerate(kinds)]
+    def images(kinds: Sequence[int], places: Sequence[Index]) -> list[int]:
+        return [int(places[kind][kinds[:at].count(kind)]) for at, kind in enumerate(kinds)]
 
-    rows = {t: np.flatnonzero(layout.row_type == live_rows[t]) for t in set(minor.rows)}
-    columns = {t: np.flatnonzero(layout.column_type == live_columns[t]) for t in set(minor.columns)}
-    members = {p: classes.members[p] for p in set(minor.classes)}
     return minor.witness.padded(
         images(minor.rows, rows), images(minor.columns, columns), images(minor.classes, members), supports
     )
+
+
+def images_of(supports: Supports) -> tuple[list[Index], list[Index], Sequence[Index]]:
+    """Return the rows and the columns of each kind of the pattern, and the components of each class."""
+    classes = equivalence_classes(supports)
+    layout = classes.layout
+    by_column = layout.columns.transposed(layout.n_column_types)
+
+    def places(types: Index, lists: IndexLists) -> list[Index]:
+        return [np.flatnonzero(types == t) for t in range(len(lists)) if lists.sizes[t]]
+
+    rows, columns = places(layout.row_type, layout.memberships), places(layout.column_type, by_column)
+    return rows, columns, [classes.members[p] for p in range(len(classes))]

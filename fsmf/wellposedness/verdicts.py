@@ -20,6 +20,7 @@ from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.splits import Split
+from fsmf.wellposedness.two_class_limits import TwoClassLimit
 from fsmf.wellposedness.verification import verify_proof
 from fsmf.wellposedness.witnesses import Witness
 
@@ -129,7 +130,7 @@ class IllPosed(Verdict):
     ----------
     supports : Supports
         The supports, left to right.
-    proof : Witness, RankTight or Lifted
+    proof : Witness, RankTight, TwoClassLimit or Lifted
         The matrix, products that tend to it, and why it is not one; `Lifted` where there are several factors.
 
     Notes
@@ -149,7 +150,7 @@ class IllPosed(Verdict):
     (True, True)
     """
 
-    proof: Witness | RankTight | Lifted
+    proof: Witness | RankTight | TwoClassLimit | Lifted
 
     answer: ClassVar[str] = "IllPosed"
     headline: ClassVar[str] = "some matrices have no best product on these supports"
@@ -277,7 +278,9 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
         if data["verdict"] == "IllPosed":
             if "lifted" in data:
                 return IllPosed(supports, Lifted.from_dict(data["lifted"], supports))
-            (reason,) = (kind for kind in (Witness, RankTight) if kind.__name__.lower() in data)
+            (reason,) = (
+                kind for kind in (Witness, RankTight, TwoClassLimit) if kind.__name__.lower() in data
+            )
             return IllPosed(supports, reason.from_dict(data[reason.__name__.lower()]))
         if data["verdict"] != "Undecided":
             raise ValueError(data["verdict"])

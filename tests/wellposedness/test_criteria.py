@@ -7,6 +7,7 @@ from small_patterns import random_pair, sampled
 
 import fsmf
 from fsmf.wellposedness.criteria import fillings, find_incompatible, saturated_kinds, two_classes
+from fsmf.wellposedness.elimination import Attainable, Unsettled, is_attainable
 from fsmf.wellposedness.minors import find_corner, find_minor
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.search import Prover
@@ -74,6 +75,25 @@ def test_membership_in_two_classes_holds_for_products_and_fails_for_targets():
     assert not is_product_of_two(np.array([[0.0, 1], [1, 0]]), np.array([1, 3]), np.array([1, 3]), (1, 1))
     overhang = np.array([[1.0, 0, 1], [0, 1, 0]])
     assert not is_product_of_two(overhang, np.array([3, 3]), np.array([1, 3, 2]), (1, 1))
+
+
+def test_membership_in_two_classes_against_exact_elimination():
+    rng = np.random.default_rng(12)
+    answers = []
+    while len(answers) < 40:
+        ranks = tuple(rng.choice([1, 1, 2], 2).tolist())
+        rows, columns = (np.repeat([1, 3, 2], rng.integers(0, 3, 3)) for _ in range(2))
+        if not (rows.size and columns.size and rows.size * columns.size <= 12):
+            continue
+        reach = (rows[:, None] & columns) > 0
+        B = reach * rng.choice([0, 0, 1, -1], reach.shape)
+        members = np.repeat([1, 2], ranks)
+        supports = [(rows[:, None] & members) > 0, (members[:, None] & columns) > 0]
+        found = is_attainable(B, supports, max_seconds=2)
+        if not isinstance(found, Unsettled):
+            answers.append(is_product_of_two(B.astype(float), rows, columns, ranks))
+            assert answers[-1] == isinstance(found, Attainable), (B, rows, columns, ranks)
+    assert set(answers) == {True, False}
 
 
 def test_a_known_pair_with_ranks():
