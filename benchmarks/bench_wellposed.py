@@ -1,6 +1,7 @@
 """Well-posedness: every small pattern decided and verified, and how long decisions take.
 
 ``--only counts`` goes through all patterns of each size, up to the order of rows, columns and components;
+``--only random`` through supports drawn at random, ``--only families`` through those with a name, and
 ``--only large`` through supports with up to two million nonzeros.
 """
 
@@ -33,6 +34,8 @@ COUNTS = {
     (3, 4, 2): (329, 48),
     (4, 4, 2): (541, 112),
     (2, 2, 3): (283, 8),
+    (2, 4, 3): (2055, 282),
+    (2, 2, 4): (1204, 36),
 }
 
 
@@ -88,6 +91,69 @@ def scattered(n: int, width: int) -> tuple[fsmf.Support, fsmf.Support]:
     return left, fsmf.Support.from_coordinates(components, columns, shape=(n, n))
 
 
+# Kinds of supports drawn at random: rows, columns, components, and how many of each density.
+RANDOM = {(6, 6, 6): 30, (8, 8, 4): 30, (8, 8, 8): 30, (16, 16, 8): 6, (32, 32, 8): 6, (32, 32, 16): 6}
+DENSITIES = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9)
+
+
+def drawn(size: tuple[int, int, int], number: int, gate: Gate) -> list[str]:
+    """Decide supports of independent places: closed / not / undecided by density, and the longest time."""
+    m, n, r = size
+    cells = []
+    for density in DENSITIES:
+        found = {"WellPosed": 0, "IllPosed": 0, "Undecided": 0}
+        longest = 0.0
+        for seed in range(number):
+            supports = fsmf.random_supports(m, n, components=r, density=density, rng=seed)
+            start = time.perf_counter()
+            verdict = fsmf.check_well_posedness(supports)
+            longest = max(longest, time.perf_counter() - start)
+            found[verdict.answer] += 1
+            if not isinstance(verdict, fsmf.Undecided):
+                gate(bool(verdict.verify()), f"{size}, density {density}, seed {seed}: verifies")
+        cells.append("/".join(map(str, found.values())) + f" {milliseconds(longest)}")
+    return ["{}, {}, {}".format(*size), *cells]
+
+
+FAMILIES: dict[str, Callable[[int], fsmf.Supports]] = {
+    "low_rank, rank 2": lambda n: fsmf.low_rank(n, rank=2),
+    "low_rank, rank n/2": lambda n: fsmf.low_rank(n, rank=max(1, n // 2)),
+    "block_diagonal, 2 × 2": lambda n: fsmf.block_diagonal(n, blocks=max(1, n // 2)),
+    "disjoint, diagonal": lambda n: fsmf.block_diagonal(n, blocks=n),
+    "lu": fsmf.lu,
+    "banded": fsmf.banded,
+    "arrow": fsmf.arrow,
+    "hodlr": fsmf.hodlr,
+    "monarch": lambda n: fsmf.monarch(n, blocks=max(d for d in range(1, n + 1) if n % d == 0 and d * d <= n)),
+    "butterfly": fsmf.butterfly,
+    "completion, all": lambda n: fsmf.completion(np.ones((n, n))),
+    "completion, triangle": lambda n: fsmf.completion(np.tri(n)),
+    "completion, no diagonal": lambda n: fsmf.completion(1 - np.eye(n)),
+}
+
+
+def family(name: str, gate: Gate) -> list[str]:
+    """Decide a family for all sizes up to 64: runs of equal verdicts, and the longest time."""
+    runs: list[list[object]] = []
+    longest = 0.0
+    for n in range(1, 65):
+        try:
+            supports = FAMILIES[name](n)
+        except fsmf.errors.FsmfError:
+            continue
+        start = time.perf_counter()
+        verdict = fsmf.check_well_posedness(supports)
+        longest = max(longest, time.perf_counter() - start)
+        gate(isinstance(verdict, fsmf.Undecided) or bool(verdict.verify()), f"{name} of size {n}: verifies")
+        reason = type(getattr(verdict, "proof", None)).__name__
+        if runs and runs[-1][:2] == [verdict.answer, reason]:
+            runs[-1][3] = n
+        else:
+            runs.append([verdict.answer, reason, n, n])
+    told = "; ".join(f"{answer} ({reason}) {first}–{last}" for answer, reason, first, last in runs)
+    return [name, told, milliseconds(longest)]
+
+
 LARGE: dict[str, tuple[Callable[[], object], type]] = {
     "scattered": (lambda: scattered(20_000, 50), fsmf.IllPosed),
     "blocks": (lambda: fsmf.block_diagonal(1_000_000, blocks=20_000), fsmf.WellPosed),
@@ -112,7 +178,7 @@ def large(name: str, gate: Gate) -> list[str]:
 
 def main() -> int:
     parser = arguments(__doc__, rounds=1)
-    parser.add_argument("--only", choices=("counts", "large"), help="one part")
+    parser.add_argument("--only", choices=("counts", "random", "families", "large"), help="one part")
     parser.add_argument("--size", type=int, nargs=3, metavar=("M", "N", "R"), help="count this size only")
     options = parser.parse_args()
     gate = Gate()
@@ -124,6 +190,15 @@ def main() -> int:
         print("every pattern, up to the order of rows, columns and components", end="\n\n")
         header = ["size", "closed", "not", "undecided", "median", "mean", "longest"]
         print(table(header, [count(size, gate) for size in sizes], markdown=options.markdown), end="\n\n")
+    if options.only in (None, "random") and not (options.quick or options.size):
+        print("supports drawn at random: closed / not / undecided, and the longest time", end="\n\n")
+        header = ["m, n, r", *(f"density {density}" for density in DENSITIES)]
+        rows = [drawn(size, number, gate) for size, number in RANDOM.items()]
+        print(table(header, rows, markdown=options.markdown), end="\n\n")
+    if options.only in (None, "families") and not (options.quick or options.size):
+        header = ["family", "verdicts by size", "longest"]
+        rows = [family(name, gate) for name in FAMILIES]
+        print(table(header, rows, markdown=options.markdown), end="\n\n")
     if options.only in (None, "large") and not (options.quick or options.size):
         header = ["supports", "nonzeros", "verdict", "time", "peak so far"]
         print(table(header, [large(name, gate) for name in LARGE], markdown=options.markdown))

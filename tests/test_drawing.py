@@ -316,3 +316,23 @@ def test_a_ridge_path_is_drawn_point_by_point(lu_run):
         with pytest.raises(fsmf.errors.InputTypeError, match="ridge path"):
             drawing.draw_ridge_path(wrong)
     assert pyplot.get_fignums() == []
+
+
+@pytest.mark.parametrize("supports", [fsmf.lu(2), [np.tri(3), np.eye(3), np.tri(3).T]], ids=["two", "three"])
+def test_a_witness_shows_errors_that_fall_as_factors_grow(supports):
+    verdict = fsmf.check_well_posedness(supports)
+    ax = drawing.draw_witness(verdict, [1e-1, 1e-2, 1e-3])
+    ((norms, errors),) = (line.get_data() for line in ax.lines)
+    factors = [factor.toarray() for factor in verdict.witness(1e-3)]
+    assert norms[2] == pytest.approx(np.sqrt(sum(np.sum(factor**2) for factor in factors)))
+    assert errors[2] == pytest.approx(np.linalg.norm(np.linalg.multi_dot(factors) - verdict.target.toarray()))
+    assert (np.diff(norms) > 0).all()
+    assert (np.diff(errors) < 0).all()
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+def test_only_witnesses_are_drawn():
+    with pytest.raises(fsmf.errors.InputTypeError, match="IllPosed"):
+        drawing.draw_witness(fsmf.check_well_posedness(fsmf.low_rank(3, rank=1)))
+    with pytest.raises(fsmf.errors.OptionError, match="none"):
+        drawing.draw_witness(fsmf.check_well_posedness(fsmf.lu(2)), [])

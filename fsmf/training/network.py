@@ -282,8 +282,9 @@ class SparseNetwork:
             warnings.warn(
                 f"{status.value}: after {len(norms) - 1} steps the loss is {losses[-1]:.3g} and the "
                 f"parameters are {norms[-1] / norms[0]:.3g} times as large as at first, growing like "
-                f"loss^(−{power:.2g}); the infimum may not be attained, and fsmf.check_relu_well_posedness(supports) tells "
-                "whether that can be; use weight_decay= to bound them",
+                f"loss^(−{power:.2g}); the infimum may not be attained, and "
+                "fsmf.check_relu_well_posedness(supports) tells whether that can be; use weight_decay= to "
+                "bound them",
                 NotAttainedWarning,
                 stacklevel=2,
             )
