@@ -88,6 +88,13 @@ def bracket(path: Path) -> None:
     _save(figure, path)
 
 
+def witness(path: Path) -> None:
+    """How the error of the smallest ill-posed pair falls as its factors grow."""
+    figure, ax = pyplot.subplots(figsize=(6, 3.6), layout="constrained")
+    drawing.draw_witness(fsmf.check_well_posedness(fsmf.lu(2)), ax=ax)
+    _save(figure, path)
+
+
 def _save(figure: pyplot.Figure, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=100, metadata={"Software": None})

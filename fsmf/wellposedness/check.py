@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,8 @@ _BITS = 300_000
 _TIME = "The time that was allowed is over"
 # Nonzeros, and kinds times classes, that are looked at in passing.
 _QUICK = 100_000
+# Places and components of the pairs on which curves are searched for.
+_PLACES, _COMPONENTS = 20, 5
 # So many components are decided by known minors alone.
 _LIBRARY = 3
 # Up to so many components, limits of the highest rank are not looked for.
@@ -49,6 +51,7 @@ _TRIED = (
     "limits of the highest rank",
     "small sub-blocks that are known to be ill-posed",
     "normal forms",
+    "curves with poles",
 )
 _TRIED_ON_SEVERAL = (
     "chainable chains",
@@ -69,7 +72,7 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     supports : Supports or sequence
         One support per factor, left to right, as `as_supports` takes them.
     max_seconds : float
-        When to stop searching, in seconds.
+        When to stop searching, in seconds of processor time.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     supports = as_free_supports(supports)
     if not (isinstance(max_seconds, int | float | np.number) and max_seconds > 0):
         raise OptionError(f"max_seconds must be a number of seconds above 0; found {max_seconds!r}")
-    deadline = monotonic() + float(max_seconds)
+    deadline = thread_time() + float(max_seconds)
     # A pair says more of itself when it is looked at, but a huge one need not even be laid out.
     huge = supports.n_parameters > _LAID_OUT and all(
         isinstance(support, KroneckerPattern) for support in supports
@@ -165,7 +168,7 @@ def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
 
 def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
     """Decide three factors or more: as two, if neighbours can be joined, or by a witness for two of them."""
-    joins, fewer = join(supports, (monotonic() + deadline) / 2)
+    joins, fewer = join(supports, (thread_time() + deadline) / 2)
     rest: Proof | Chain | Split | None = None
     if joins and len(fewer) > 2:
         rest = find_chain(fewer)
@@ -178,7 +181,7 @@ def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed 
     reason = f"There are {len(supports)} factors, and they are no chainable chain of Kronecker patterns"
     for at in range(1, len(supports)):
         left, right = reach(Supports(supports[:at])), reach(Supports(supports[at:]))
-        if monotonic() > deadline or left is None or right is None:
+        if thread_time() > deadline or left is None or right is None:
             continue
         verdict = _check_pair(Supports((left, right)), deadline)
         if isinstance(verdict, IllPosed) and not isinstance(verdict.proof, Lifted):
@@ -189,7 +192,7 @@ def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed 
                 f"Two factors on the reach of the first {at} and of the others have limits that are no "
                 "products, but products of all factors were not found to tend to one"
             )
-    if monotonic() > deadline:
+    if thread_time() > deadline:
         return Undecided(supports, _TIME, _TRIED_ON_SEVERAL)
     return Undecided(supports, reason, _TRIED_ON_SEVERAL)
 
@@ -226,7 +229,7 @@ def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | U
 
 def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
     """Decide a pair without splitting it first."""
-    if monotonic() > deadline:
+    if thread_time() > deadline:
         return Undecided(supports, _TIME)
     pattern = Pattern.of(supports)
     corner = find_corner(pattern, deadline)
@@ -237,22 +240,30 @@ def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | 
     if proof:
         return WellPosed(supports, proof)
     if pattern.rank > _LIBRARY:
-        two = find_two_class_minor(pattern, (monotonic() + deadline) / 2)
+        two = find_two_class_minor(pattern, (thread_time() + deadline) / 2)
         if two:
             return IllPosed(supports, limit_of_two_classes(pattern, two, supports))
     # Few components are mostly decided by small minors, whose targets are easier to look at.
     if pattern.rank > _FEW:
-        tight = find_rank_tight(supports, (monotonic() + deadline) / 2)
+        tight = find_rank_tight(supports, (thread_time() + deadline) / 2)
         if tight:
             return IllPosed(supports, tight)
     minor = find_minor(pattern, deadline)
     if minor:
         return IllPosed(supports, witness_of(minor, supports))
-    prover = Prover(deadline, plain=plain)
+    # What is small is looked at from both sides; up to three components all minimal patterns are known.
+    small = pattern.n_rows * pattern.n_columns <= _PLACES and _LIBRARY < pattern.rank <= _COMPONENTS
+    prover = Prover((thread_time() + deadline) / 2 if small else deadline, plain=plain)
     proof = prover.prove(pattern)
     if proof:
         return WellPosed(supports, proof)
-    reason = _TIME if monotonic() > deadline else "No theorem applies, and no known obstruction was found"
+    if small:
+        from fsmf.wellposedness.curves import find_witness
+
+        witness = find_witness(supports, max_seconds=deadline - thread_time())
+        if witness:
+            return IllPosed(supports, witness)
+    reason = _TIME if thread_time() > deadline else "No theorem applies, and no known obstruction was found"
     open_questions = [*prover.open_questions, *plain.open_questions]
     question = min(open_questions, key=lambda q: (q.n_rows * q.n_columns, q.rank), default=None)
     return Undecided(supports, reason, _TRIED, question)

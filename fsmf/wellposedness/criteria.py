@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, product
 from math import prod
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple
 
 from fsmf.wellposedness.pattern import Pattern, bits, largest_flow, union
@@ -43,7 +43,7 @@ def find_incompatible(pattern: Pattern, deadline: float = float("inf")) -> tuple
     limit of a convergent sequence of products is the product of a limit of factors. ∎
     """
     for k, (rows, columns) in enumerate(zip(pattern.row_sets, pattern.column_sets, strict=True)):
-        if not k % 64 and monotonic() > deadline:
+        if not k % 64 and thread_time() > deadline:
             return k, k
         in_rows = union(pattern.rows[i] for i in bits(rows))
         in_columns = union(pattern.columns[j] for j in bits(columns))

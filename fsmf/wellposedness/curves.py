@@ -45,7 +45,7 @@ def find_witness(
     supports : sequence
         Two supports, best with few rows, columns and components.
     max_seconds : float, optional
-        When to give up, in seconds.
+        When to give up, in seconds of processor time.
     rng : int, optional
         Seed of the search.
     lines_after : int, optional
@@ -70,11 +70,11 @@ def find_witness(
     True
     """
     supports = as_supports(supports)
-    deadline = time.monotonic() + max_seconds
+    deadline = time.thread_time() + max_seconds
     source = random.Random(rng)
     sources = [_poles(supports, source)]
     tried = 0
-    while time.monotonic() < deadline:
+    while time.thread_time() < deadline:
         if tried == lines_after:
             sources.append(_targets(supports, source))
         tried += 1
@@ -86,7 +86,7 @@ def find_witness(
             continue
         for direction in () if curve else directions(supports, found.target, source):
             curve = limit_curve(target, direction, supports, max_seconds=0.5)
-            if curve or time.monotonic() > deadline:
+            if curve or time.thread_time() > deadline:
                 break
         if curve:
             return Witness(supports[0], supports[1], found.target, *curve, found.cofactors)
@@ -103,7 +103,7 @@ def shortened(witness: Witness, *, tries: int = 6, max_seconds: float = 10.0) ->
     tries : int, optional
         How many orders of the unknowns to try.
     max_seconds : float, optional
-        For each search, in seconds.
+        For each search, in seconds of processor time.
 
     Returns
     -------

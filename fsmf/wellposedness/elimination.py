@@ -155,7 +155,7 @@ def is_attainable(
     supports : sequence
         Two supports as `as_supports` takes them, shapes ``(m, r)`` and ``(r, n)``.
     max_seconds : float, optional
-        When to give up, in seconds.
+        When to give up, in seconds of processor time.
     rng : int, optional
         Seed of the order in which unknowns are tried; the default keeps the given one.
 
@@ -219,7 +219,7 @@ def membership(
     >>> print(membership(((0, 0, Fraction(1)),), fsmf.lu(2)))
     attainable: exact factors are at hand
     """
-    deadline = time.monotonic() + max_seconds
+    deadline = time.thread_time() + max_seconds
     # Another order of the unknowns may make a much shorter proof.
     for attempt, max_terms in enumerate(_ATTEMPTS):
         system = System(supports, target, rng=attempt if attempt and rng is None else rng)
@@ -227,7 +227,7 @@ def membership(
             found = solve(
                 system.equations,
                 n_unknowns=len(system.variables),
-                max_seconds=deadline - time.monotonic(),
+                max_seconds=deadline - time.thread_time(),
                 max_terms=max_terms,
             )
             break
@@ -235,7 +235,7 @@ def membership(
             reason = str(error)
             if not attempt and (short := system.by_rank(target)):
                 return Unattainable(supports, target, short)
-            if time.monotonic() > deadline or rng is not None:
+            if time.thread_time() > deadline or rng is not None:
                 return Unsettled(f"elimination was tried; {reason}")
     else:
         return Unsettled(f"elimination was tried in {len(_ATTEMPTS)} orders of the unknowns; {reason}")
@@ -366,7 +366,7 @@ def check_attained(
     supports : sequence
         Two supports.
     max_seconds : float, optional
-        When to give up, in seconds.
+        When to give up, in seconds of processor time.
     rng : int, optional
         Seed of the directions from which A is approached.
 
@@ -397,7 +397,7 @@ def check_attained(
     >>> type(verdict).__name__, bool(verdict.witness.verify())
     ('NotAttained', True)
     """
-    deadline = time.monotonic() + max_seconds
+    deadline = time.thread_time() + max_seconds
     supports = _as_pair(supports)
     left, right = supports
     entries = exact_entries(A, supports.shape)
@@ -409,7 +409,7 @@ def check_attained(
         return found
     random_source = random.Random(rng)
     for direction in directions(supports, within, random_source):
-        if (left_over := deadline - time.monotonic()) <= 0:
+        if (left_over := deadline - time.thread_time()) <= 0:
             break
         curve = limit_curve(within, direction, supports, max_seconds=min(1.0, left_over))
         if curve:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from time import monotonic
+from time import thread_time
 from typing import Any, Self
 
 import numpy as np
@@ -119,7 +119,7 @@ def join(
     """Join neighbours that can make any values, as long as there are any; say which, and what is left."""
     joins: list[tuple[int, Proof]] = []
     at = 0
-    while len(supports) > 1 and at < len(supports) - 1 and monotonic() < deadline:
+    while len(supports) > 1 and at < len(supports) - 1 and thread_time() < deadline:
         pair = Supports(supports[at : at + 2])
         product = reach(pair)
         proof = product and find_filling(pair)

@@ -202,12 +202,12 @@ def find_shortest(supports: Supports, *, max_seconds: float, tries: int = 8) -> 
     from fsmf.wellposedness.curves import find_witness, shortened
 
     found: list[Witness] = []
-    deadline = time.monotonic() + max_seconds
+    deadline = time.thread_time() + max_seconds
     for rng in count():
-        witness = find_witness(supports, max_seconds=min(5.0, deadline - time.monotonic()), rng=rng)
+        witness = find_witness(supports, max_seconds=min(5.0, deadline - time.thread_time()), rng=rng)
         if witness:
             found.append(shortened(witness, max_seconds=1.0))
-        if len(found) == tries or time.monotonic() > deadline:
+        if len(found) == tries or time.thread_time() > deadline:
             break
     return min(found, key=_length, default=None)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement, permutations, product
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ def find_corner(pattern: Pattern, deadline: float = float("inf")) -> Minor | Non
         return counted[i]
 
     for k, rank in enumerate(pattern.ranks):
-        if monotonic() > deadline:
+        if thread_time() > deadline:
             return None
         columns, rows = pattern.column_sets[k], list(bits(pattern.row_sets[k]))
         if rank > 1 or not any(count(i)[1] & columns for i in rows):
@@ -172,7 +172,7 @@ def find_minor(pattern: Pattern, deadline: float = float("inf")) -> Minor | None
     for size in (2, 3):
         forms = _forms(size)
         for chosen in _selections(pattern, size):
-            if monotonic() > deadline:
+            if thread_time() > deadline:
                 return None
             rows = _seen(pattern.rows, chosen)
             columns = _seen(pattern.columns, chosen)

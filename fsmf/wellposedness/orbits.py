@@ -60,7 +60,7 @@ def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
     kinds : Kinds
         The components of each row and of each column.
     max_seconds : float, optional
-        When to give up, in seconds.
+        When to give up, in seconds of processor time.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
     >>> find_cover(Kinds((1, 3), (1, 3))) is None
     True
     """
-    cover = _Forms(kinds, time.monotonic() + max_seconds)
+    cover = _Forms(kinds, time.thread_time() + max_seconds)
     try:
         cover.explore(dict.fromkeys(cover.reach))
     except GaveUpError:
@@ -111,7 +111,7 @@ class _Forms:
 
     def explore(self, entries: dict[Place, bool | None]) -> None:
         """Go through the cases; an entry is known to be 0 (False), or not to be (True), or unknown (None)."""
-        if time.monotonic() > self.deadline:
+        if time.thread_time() > self.deadline:
             raise GaveUpError("the time was over")
         entries = self.cleared(entries)
         open_place = next((place for place in self.reach if entries[place] is None), None)
@@ -222,7 +222,7 @@ class _Forms:
                 n_unknowns=n + len(names),
                 parameters=numbers.values(),
                 for_all=True,
-                max_seconds=min(5.0, self.deadline - time.monotonic()),
+                max_seconds=min(5.0, self.deadline - time.thread_time()),
             )
         except GaveUpError:
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from time import monotonic
+from time import thread_time
 from typing import Any, Self
 
 import numpy as np
@@ -163,7 +163,7 @@ def find_rank_tight(supports: Supports, deadline: float = float("inf")) -> RankT
         R, C = (left, right.T) if by_rows else (right.T, left)
         n_live = int(np.count_nonzero(R.any(axis=0) & C.any(axis=0)))
         for k, l in _pairs(R, C):
-            if monotonic() > deadline:
+            if thread_time() > deadline:
                 return None
             curve = _random_curve(rng, R, C, k, l)
             if _is_tight(curve[-1], R, k, l, n_live):

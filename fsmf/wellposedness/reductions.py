@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from time import monotonic
+from time import thread_time
 from typing import NamedTuple
 
 from fsmf.wellposedness.pattern import Pattern, bits, largest_flow, union
@@ -94,7 +94,7 @@ def find_free_region(pattern: Pattern, deadline: float = float("inf")) -> Freed 
         clock = len(steps)
         parts: dict[tuple[int, int], int] = {}
         for at, (classes, rows, columns) in enumerate(pieces):
-            if not at % 64 and monotonic() > deadline:
+            if not at % 64 and thread_time() > deadline:
                 return None
             if looked and all(version[i] <= looked - 1 for i in bits(rows)):
                 split: Iterator[tuple[int, int]] = iter([(rows, columns)])

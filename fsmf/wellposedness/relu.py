@@ -36,7 +36,7 @@ def check_relu_well_posedness(
         One support per layer, left to right as the matrices multiply: the last layer first. A layer may
         also be a `Constraint` such as ``KSparse``, which stands for all supports that meet it.
     max_seconds : float
-        When to stop searching, in seconds.
+        When to stop searching, in seconds of processor time.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from time import monotonic
+from time import thread_time
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class Prover:
     Attributes
     ----------
     deadline : float
-        When to stop, on the clock of `time.monotonic`.
+        When to stop, on the clock of `time.thread_time`.
     plain : Prover or None
         One that has tried what is polynomial; then small questions that it left are covered by normal forms.
     cheap : bool
@@ -50,7 +50,7 @@ class Prover:
         return self._known[pattern]
 
     def _prove(self, pattern: Pattern) -> Proof | None:
-        if self.out_of_time or monotonic() > self.deadline:
+        if self.out_of_time or thread_time() > self.deadline:
             self.out_of_time = True
             return None
         small = max(len(pattern.rows), len(pattern.columns)) <= _KINDS and len(pattern.ranks) <= _CLASSES
@@ -105,7 +105,7 @@ class Prover:
             return False
         from fsmf.wellposedness.orbits import find_cover
 
-        return find_cover(listed_kinds(pattern), max_seconds=self.deadline - monotonic()) is not None
+        return find_cover(listed_kinds(pattern), max_seconds=self.deadline - thread_time()) is not None
 
     def _fill(self, pattern: Pattern) -> Proof | None:
         for filling in fillings(pattern):

@@ -101,7 +101,7 @@ def solve(
     for_all : bool, optional
         Whether a solution has to hold for all values of the parameters but 0.
     max_seconds : float
-        When to give up, in seconds.
+        When to give up, in seconds of processor time.
     max_terms : int, optional
         How many terms an equation or a cofactor may have.
 
@@ -121,7 +121,7 @@ def solve(
 
     **Cost.** Exponential in the number of branches at worst.
     """
-    search = _Search(n_unknowns, frozenset(parameters), time.monotonic() + max_seconds, max_terms)
+    search = _Search(n_unknowns, frozenset(parameters), time.thread_time() + max_seconds, max_terms)
     search.for_all = for_all
     found = search.solve(dict(enumerate(equations)), frozenset(parameters))
     return found._replace(inverses=tuple(search.inverses)) if isinstance(found, Solution) else found
@@ -471,7 +471,7 @@ class _Search:
         return self.checked(total)
 
     def watch(self) -> None:
-        if time.monotonic() > self.deadline:
+        if time.thread_time() > self.deadline:
             raise GaveUpError("the time was over")
 
     def product(self, p: Laurent, q: Laurent) -> Laurent:

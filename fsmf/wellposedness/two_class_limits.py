@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
-from time import monotonic
+from time import thread_time
 from typing import Any, NamedTuple, Self
 
 from scipy import sparse
@@ -207,7 +207,7 @@ def find_two_class_minor(pattern: Pattern, deadline: float = float("inf")) -> Tw
     Every other class that reaches the two loses its rows or its columns.
     """
     for p, q in _pairs(pattern):
-        if monotonic() > deadline:
+        if thread_time() > deadline:
             return None
         rows = pattern.row_sets[p] | pattern.row_sets[q]
         columns = pattern.column_sets[p] | pattern.column_sets[q]
