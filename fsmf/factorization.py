@@ -346,35 +346,9 @@ class Factorization(Product):
             np.savez(file, header=np.array(text), checksum=np.array(_checksum(text, arrays)), **arrays)  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        from fsmf.wellposedness.check import quick_verdict
+        from fsmf.receipt import receipt
 
-        m, n = self.shape
-        orders = [
-            what for what, order in (("rows", self.rows), ("columns", self.columns)) if order is not None
-        ]
-        count = len(self.supports)
-        lines = [
-            f"{m}×{n} {np.dtype(self.dtype).name} ≈ product of {count} factors, by {self.solver}",
-            f"  supports        {self.supports.name or repr(self.supports)}",
-            *([f"  permuted        {' and '.join(orders)}"] if orders else []),
-            f"  parameters      {self.n_parameters} ({self.n_parameters / (m * n):.3g} of m·n), "
-            f"{self.nbytes} bytes, {self.n_flops} flops a vector",
-            f"  relative error  {self.relative_error:.6g}",
-            f"  status          {self.status.value}",
-            f"  certificate     {self.certificate}",
-            *([f"  search          {self.search}"] if self.search else []),
-        ]
-        # These certificates say more about this matrix.
-        best = isinstance(self.certificate, GlobalOptimum | ByConstruction)
-        verdict = None if best else quick_verdict(self.supports)
-        if verdict is not None:
-            lines.append(f"  existence       {verdict.headline}")
-        if len(self.history):
-            lines.append(f"  sweeps          {len(self.history)} in {self.history.seconds[-1]:.3g} s")
-        if self.ridge_path is not None:
-            said, best = self.ridge_path.sentences()
-            lines += [f"  ridge path      {said}", f"  best errors     {best}"]
-        return "\n".join(lines)
+        return receipt(self)
 
     def __repr__(self) -> str:
         m, n = self.shape

@@ -1,4 +1,4 @@
-"""Pictures of supports, blocks, overlaps, factors, histories, brackets, paths and witnesses, on one Axes each.
+"""Pictures of supports, blocks, overlaps, factors, histories, brackets, paths, witnesses: one Axes each.
 
 Every function takes ``ax=None`` and returns the Axes: it opens a figure only when none is given, changes no
 global setting, and shows nothing by itself. What is larger than the picture is counted or sampled by pixel:

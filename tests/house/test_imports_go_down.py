@@ -15,6 +15,7 @@ HOUSE = [  # roof first; a new room gets its floor here
         "brackets",
         "factorization",
         "history",
+        "receipt",
         "placing",
         "product",
         "ridge_paths",
