@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from fsmf.errors import InputTypeError
-from fsmf.kernels.namespace import Space, borrowed, is_foreign, space_named, space_of
+from fsmf.kernels.namespace import Borrowed, Space, borrowed, is_foreign, space_named, space_of
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Supports
 
@@ -119,10 +119,10 @@ class Placed:
             dtype=self.dtype,
         )
 
-    def _numeric(self, x: Any) -> tuple[Any, Callable[[Any], Any]]:
+    def _numeric(self, x: Any) -> Borrowed:
         """An array to multiply with, where the values are, and how to give the result back."""
-        x, given_back = borrowed(x)
-        x = x if is_foreign(x) else np.asarray(x)
+        taken_in = borrowed(x)
+        x = taken_in.array if is_foreign(taken_in.array) else np.asarray(taken_in.array)
         space = space_of(x)
         if space != self._space:
             raise InputTypeError(
@@ -132,4 +132,4 @@ class Placed:
         dtype = space.dtype(x)
         if dtype.kind not in "biufc":
             raise InputTypeError(f"x must be numeric; found dtype {dtype}; convert it")
-        return x, given_back
+        return taken_in._replace(array=x)

@@ -173,14 +173,14 @@ class Product(Solvable, Placed, LinearOperator):
         """
         if out is not None and is_foreign(x):
             raise InputTypeError(f"out is for NumPy arrays; x is a {type(x).__name__}; leave it out")
-        x, given_back = self._numeric(x)
+        x, given_back, is_bfloat16 = self._numeric(x)
         xp, (m, n) = self._space.xp, self.shape
         if not -x.ndim <= axis < x.ndim or x.shape[axis] != n:
             raise ShapeError(f"x must have length {n} along axis {axis}; found shape {x.shape}")
         if x.ndim <= 2 and axis in (0, -x.ndim):
-            return given_back(self._apply(x, out))
+            return given_back(self._apply(x, out, is_bfloat16=is_bfloat16))
         lead = xp.moveaxis(x, axis, -1)
-        y = self._apply(xp.reshape(lead, (-1, n)).T)
+        y = self._apply(xp.reshape(lead, (-1, n)).T, is_bfloat16=is_bfloat16)
         result = xp.moveaxis(xp.reshape(y.T, (*lead.shape[:-1], m)), -1, axis)
         if out is None:
             return given_back(result)
@@ -188,8 +188,14 @@ class Product(Solvable, Placed, LinearOperator):
         out[...] = result
         return out
 
-    def _apply(self, x: Any, out: NDArray[Any] | None = None) -> Any:
+    def _apply(self, x: Any, out: NDArray[Any] | None = None, *, is_bfloat16: bool = False) -> Any:
         stages = self._stages
+        if is_bfloat16:
+            if len(stages) != 1 or not isinstance(stages[0], ChainStage):
+                raise InputTypeError(
+                    "bfloat16 is for chains of Kronecker patterns; these factors are none; use x.float()"
+                )
+            return stages[0](x, is_bfloat16=True)
         if not self._space.is_host:
             for stage in stages:
                 x = stage(x)
@@ -332,19 +338,21 @@ class Product(Solvable, Placed, LinearOperator):
             return self.to_sparse() @ other
         if isinstance(other, LinearOperator):
             return self.dot(other)
-        x, given_back = self._numeric(other)
+        x, given_back, is_bfloat16 = self._numeric(other)
         if not 1 <= x.ndim <= 2 or x.shape[0] != self.shape[1]:
             raise ShapeError(
                 f"an operator of shape {self.shape} takes arrays of {self.shape[1]} rows; found an array of "
                 f"shape {x.shape}; for another axis use apply"
             )
-        return given_back(self._apply(x))
+        return given_back(self._apply(x, is_bfloat16=is_bfloat16))
 
     def __rmatmul__(self, other: Any) -> Any:
         if sparse.issparse(other):
             return other @ self.to_sparse()
-        x, given_back = self._numeric(other)
-        return given_back(_turned(self._transposed @ _turned(x)))
+        x, given_back, is_bfloat16 = self._numeric(other)
+        if x.ndim > 2 or x.shape[-1] != self.shape[0]:
+            return self._transposed @ _turned(x)
+        return given_back(_turned(self._transposed._apply(_turned(x), is_bfloat16=is_bfloat16)))
 
     def _times(self, other: Product) -> Product:
         together([self.values[0], other.values[0]])

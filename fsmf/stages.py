@@ -92,9 +92,9 @@ class ChainStage:
         else:
             self._product = DeviceChain(space, chain, values, rows=rows, columns=columns)
 
-    def __call__(self, x: Any, **out: Any) -> Any:
-        """Return the product with x, in host memory written to ``out=`` if that is given."""
-        return self._product.apply(x, **self._orders, **out)
+    def __call__(self, x: Any, **options: Any) -> Any:
+        """Return the product with x, with what the kernels take: ``out=`` here, ``is_bfloat16=`` on a GPU."""
+        return self._product.apply(x, **self._orders, **options)
 
 
 def _multiplication(space: Space, support: Support, value: Any) -> Callable[[Any], Any]:

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from chains import gaussian
-from devices import ANOTHER, ELSEWHERE, back, on, spy  # noqa: F401
+from devices import ANOTHER, ELSEWHERE, ON_GPU, back, on, spy  # noqa: F401
 from test_product import OPERATORS, every
 
 import fsmf
@@ -108,7 +108,7 @@ def test_places_that_do_not_meet():
         lambda: together([there, third]),
         lambda: fsmf.Product(fsmf.butterfly(4), [on(ELSEWHERE, np.ones(8)), np.ones(8)]),
     ):
-        with pytest.raises(InputTypeError, match=r"host memory|device[12]") as error:
+        with pytest.raises(InputTypeError, match=r"host memory|device[12]|cupy") as error:
             wrong()
         assert "nothing is copied unasked" in str(error.value)
 
@@ -116,7 +116,7 @@ def test_places_that_do_not_meet():
 @pytest.mark.parametrize(
     "work",
     [
-        lambda F: F.factors,
+        *([] if ON_GPU else [lambda F: F.factors]),  # CuPy has sparse matrices of its own
         lambda F: F.to_sparse(),
         lambda F: F[0],
         lambda F: F.save("never"),
@@ -130,6 +130,24 @@ def test_what_is_worked_out_in_host_memory_says_so(work):
     F = fsmf.factorize(gaussian((8, 8)), fsmf.butterfly(8)).to_device(on(ELSEWHERE, np.ones(1)))
     with pytest.raises(InputTypeError, match="to_host"):
         work(F)
+
+
+@pytest.mark.skipif(not ON_GPU, reason="only with --gpu")
+def test_solvers_of_cupy_take_it():
+    from cupyx.scipy.sparse import linalg
+
+    F = fsmf.transforms.hadamard(16).to_device("gpu")
+    y = on(ELSEWHERE, np.arange(16.0))
+    x, failed = linalg.cg((F.H @ F).as_cupy_operator(), F.H @ y)
+    assert not failed
+    np.testing.assert_allclose(back(F @ x), np.arange(16.0), atol=1e-4)
+    np.testing.assert_allclose(back(F.factors[0] @ y), F.to_host().factors[0] @ np.arange(16.0))
+
+
+def test_bfloat16_is_for_chains():
+    F = fsmf.Product(fsmf.lu(4), [np.ones(s.nnz, np.float32) for s in fsmf.lu(4)])
+    with pytest.raises(InputTypeError, match="bfloat16"):
+        F._apply(np.zeros((4, 2), np.uint16), is_bfloat16=True)
 
 
 def test_devices_by_name(monkeypatch):
@@ -164,9 +182,27 @@ class TestTensors:
             assert isinstance(found, torch.Tensor)
             np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-6)
 
+    @pytest.mark.skipif(not ON_GPU, reason="only with --gpu")
+    @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+    def test_come_back_from_the_gpu(self, dtype):
+        torch = self.torch
+        F = fsmf.Product(
+            fsmf.butterfly(64), [gaussian(p.nnz, np.float32, i) for i, p in enumerate(fsmf.butterfly(64))]
+        )
+        G = F.to_device("gpu")
+        x = torch.from_numpy(gaussian((64, 5), np.float32)).to(getattr(torch, dtype))
+        for found, expected in (
+            (G @ x.cuda(), F @ x.float()),
+            (x.T.cuda() @ G, x.T.float() @ F),
+            (G.apply(x.T.cuda(), axis=1), (F @ x.float()).T),
+        ):
+            assert found.device.type == "cuda"
+            assert found.dtype == x.dtype
+            assert torch.linalg.norm(found.cpu().float() - expected) <= 0.05 * torch.linalg.norm(expected)
+
     def test_share_their_memory(self):
         t = self.torch.ones(3, 4)
-        array, give_back = borrowed(t)
+        array, give_back, _ = borrowed(t)
         assert array.ctypes.data == t.data_ptr()
         assert give_back(array).data_ptr() == t.data_ptr()
 

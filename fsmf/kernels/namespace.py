@@ -103,10 +103,13 @@ class Borrowed(NamedTuple):
         Of NumPy, CuPy or another library; for a tensor, a view of its memory.
     give_back : callable
         Turns a result into what the caller uses.
+    is_bfloat16 : bool
+        Whether the array holds the bits of bfloat16 numbers, as integers of 16 bits.
     """
 
     array: Any
     give_back: Callable[[Any], Any]
+    is_bfloat16: bool = False
 
 
 def is_foreign(x: Any) -> bool:
@@ -156,14 +159,23 @@ def borrowed(x: Any) -> Borrowed:
             f"fsmf takes tensors in host memory or on a CUDA device; found one on {x.device}; move it"
         )
     on_host = x.device.type == "cpu"
+    # NumPy and CuPy have no such numbers; kernels have.
+    is_bfloat16 = not on_host and x.dtype == torch.bfloat16
     library = np if on_host else import_module("cupy")
     try:
-        array = library.from_dlpack(x.resolve_conj().resolve_neg())
+        array = library.from_dlpack(x.view(torch.int16) if is_bfloat16 else x.resolve_conj().resolve_neg())
     except (RuntimeError, ValueError, BufferError) as error:
         raise InputTypeError(
             f"fsmf takes numeric tensors; found dtype {x.dtype}: {error}; convert it"
         ) from None
-    return Borrowed(array, torch.from_dlpack)
+    if not is_bfloat16:
+        return Borrowed(array, torch.from_dlpack)
+
+    def give_back(y: Any) -> Any:
+        found = torch.from_dlpack(y)
+        return found.view(torch.bfloat16) if found.dtype == torch.int16 else found
+
+    return Borrowed(array, give_back, True)
 
 
 def space_of(*arrays: Any) -> Space:
