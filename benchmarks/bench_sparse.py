@@ -24,6 +24,8 @@ PLANTED = [("column", 4, 4), ("column", 8, 4), ("column", 8, 8), ("total", 4, 16
 
 def relative_error(A: np.ndarray, F: Any) -> float:
     """Measured here for everyone, from the whole product."""
+    if F is None:
+        return math.inf
     dense = F.to_dense() if hasattr(F, "to_dense") else F.toarray()
     return float(np.linalg.norm(A - dense) / np.linalg.norm(A))
 
@@ -111,7 +113,8 @@ def recovery(seeds: range, gate: Gate) -> list[list[str]]:
     fsmf = optional("fsmf")
     contenders: dict[str, Callable[..., Any]] = {}
     if optional("pyfaust.fact"):
-        contenders |= {f"pyfaust palm4msa, backend={backend}": palm4msa(backend) for backend in (2016, 2020)}
+        # The older backend ends the process when a factor becomes zero, as some of these do.
+        contenders["pyfaust palm4msa, backend=2020"] = palm4msa(2020)
     rows = []
     fsmf.factorize(*planted("column", 3, 3, 0))  # compile, load
     for sparsity in PLANTED:

@@ -98,6 +98,6 @@ def polished(
         product = factors[0]
         for X in factors[1:]:
             product = product @ X
-        if F.error > frobenius_norm(A - product):
+        if F.error > frobenius_norm(A - product) + _EXACT * F.norm:
             F = factorize(A, supports, solver=warm)
     return F
