@@ -6,6 +6,7 @@ import sys
 BENCHMARKS = [
     "bench_block_svd",
     "bench_als",
+    "bench_hard",
     "bench_analyze",
     "bench_chain",
     "bench_apply",

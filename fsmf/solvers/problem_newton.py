@@ -19,8 +19,9 @@ Array = NDArray[Any]
 # Unknowns of normal equations that are formed; more are met by conjugate gradients, in so many steps.
 _FORMED, _STEPS, _ENOUGH = 2000, 100, 1e-6
 
-# Numbers of normal equations that are held at a time.
-_HELD = 1 << 23
+# Starts go side by side as long as their normal equations hold so few numbers, and take so few operations:
+# more than that gain nothing by it.
+_HELD, _WORK = 1 << 23, 1 << 26
 
 # Damping of what is projected out, in units of the largest diagonal entry: only against singularity.
 _TINY = 1e-13
@@ -112,7 +113,7 @@ class GaussNewton:
         if not self.is_formed:
             return 1
         wide = self.size if self.problem.roots is None else max(self.size, self.problem.A.size)
-        return max(1, _HELD // max(1, self.size * wide))
+        return max(1, min(_HELD // max(1, self.size * wide), _WORK // max(1, self.size**3)))
 
     def pack(self, starts: Sequence[Values]) -> Pack:
         """Lay starting points side by side."""

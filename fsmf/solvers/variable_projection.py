@@ -141,9 +141,9 @@ class VariableProjection:
             _perturbed(runs, problem, rng),
         )
         while len(runs) < self.starts and not (runs and (clock.is_over() or runs[0].is_settled)):
-            # The first goes alone: it may be all that is needed. Perturbations wait for what they perturb.
+            # Perturbations wait for what they perturb.
             size = min(newton.at_once, (own if len(runs) < own else self.starts) - len(runs))
-            batch = list(islice(points, size if runs else 1))
+            batch = list(islice(points, size))
             self._descend(newton, batch, clock, runs[0].objective if runs else math.inf)
             runs += batch
             runs.sort(key=lambda run: run.objective)
@@ -154,17 +154,18 @@ class VariableProjection:
     def _portfolio(
         self, problem: ProductProblem, structure: Structure, rng: np.random.Generator, clock: Clock
     ) -> Iterator[Descent]:
-        """The starts of `ALS`, and before those that are not given what can be read off."""
+        """What can be read off, where that is any good, and the starts of `ALS`."""
+        if structure.is_pair and (run := _read_off(problem, rng, clock)).squared_error < problem.norm**2:
+            yield run
         points = starting_points(problem, structure, rng, self.initial)
-        if self.initial is not None:
-            yield Descent(problem, next(points))
-        if structure.is_pair:
-            yield _read_off(problem, rng, clock)
         yield from (Descent(problem, values) for values in points)
 
     def _descend(self, newton: GaussNewton, runs: list[Descent], clock: Clock, best: float) -> None:
         """Step from all starts side by side."""
         active = list(runs)
+        if done := [run for run in active if run.is_settled]:
+            done[0].status = Status.CONVERGED
+            return
         pack = newton.pack([run.values for run in active])
         damping, idle = np.full(len(active), _FIRST), np.zeros(len(active), dtype=int)
         for step in range(1, self.max_steps + 1):

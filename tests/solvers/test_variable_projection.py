@@ -144,7 +144,7 @@ def test_time_can_run_out():
     with pytest.warns(ConvergenceWarning, match="VariableProjection is out of budget"):
         F = fsmf.factorize(gaussian((6, 6)), PRODUCTS["three"], solver=VariableProjection(max_seconds=0))
     assert F.status is Status.OUT_OF_BUDGET
-    assert len(F.history) == 1
+    assert len(F.history) <= 1
 
 
 @pytest.mark.parametrize(
