@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.solvers.problem import PairProblem
+from fsmf.solvers.problem_chain import Train, on_pattern
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.supports.kronecker import Architecture
 from fsmf.supports.support import Supports
@@ -68,7 +69,12 @@ def _with_identities(
     others = problem.supports[s:]
     if others and all(_has_diagonal(support.to_sparse()) for support in others):
         ones = [(rows == columns).astype(problem.A.dtype) for rows, columns in problem.places[s:]]
-        yield [*_split_off(problem.A, Supports(problem.supports[:s]), rng), *ones]
+        prefix, chain = Supports(problem.supports[:s]), Architecture(patterns[:s])
+        if prefix == chain and not chain.is_redundant:
+            train, _ = Train.split_all(on_pattern(problem.A, chain.product), chain, range(1, s))
+            yield [*(np.ravel(value) for value in train.values), *ones]
+        else:
+            yield [*_split_off(problem.A, prefix, rng), *ones]
 
 
 def _has_diagonal(pattern: sparse.csr_array) -> bool:
