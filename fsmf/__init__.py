@@ -21,6 +21,8 @@ _ROOMS = {
     "solvers.als": ("ALS", "Sweep"),
     "solvers.base": ("Cost",),
     "solvers.block_svd": ("BlockSVD",),
+    "search_certificates": ("SearchBound",),
+    "solvers.global_search": ("GlobalSearch",),
     "solvers.hierarchical": ("Hierarchical",),
     "solvers.variable_projection": ("VariableProjection",),
     "solvers.palm": ("PALM",),

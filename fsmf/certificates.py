@@ -30,6 +30,7 @@ from fsmf.supports.support import Support, Supports
 
 __all__ = [
     "CHUNK",
+    "BlockBracket",
     "ByConstruction",
     "Check",
     "GlobalOptimum",
@@ -97,7 +98,7 @@ def _short(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class _Bracket:
+class BlockBracket:
     """The part that both certificates share: an error, a lower bound, and the blocks that prove it."""
 
     error: float
@@ -184,7 +185,7 @@ class _Bracket:
 
 
 @dataclass(frozen=True)
-class GlobalOptimum(_Bracket):
+class GlobalOptimum(BlockBracket):
     """Certify that no factors on these supports come nearer to A.
 
     Attributes
@@ -227,7 +228,7 @@ class GlobalOptimum(_Bracket):
 
 
 @dataclass(frozen=True)
-class StationaryPoint(_Bracket):
+class StationaryPoint(BlockBracket):
     """Certify a stationary point, and how far below it the optimum can be.
 
     Attributes
@@ -263,7 +264,7 @@ class StationaryPoint(_Bracket):
     ridge: float = 0.0
 
     name: ClassVar[str] = "StationaryPoint"
-    in_units: ClassVar[tuple[str, ...]] = (*_Bracket.in_units, "ridge")
+    in_units: ClassVar[tuple[str, ...]] = (*BlockBracket.in_units, "ridge")
 
     def _checks(self, A: Any, supports: Supports, factors: Sequence[Any], slack: float) -> list[Check]:
         checks = super()._checks(A, supports, factors, slack)

@@ -25,6 +25,7 @@ from fsmf.observing import observed
 from fsmf.product import Product, joined
 from fsmf.product_certificates import StationaryProduct
 from fsmf.ridge_paths import RidgePath
+from fsmf.search_certificates import SearchBound
 from fsmf.support_search import SupportSearch
 from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern
@@ -32,7 +33,15 @@ from fsmf.supports.support import Support, Supports
 
 __all__ = ["Certificate", "Factorization", "History", "Status", "load"]
 
-Certificate = GlobalOptimum | QuasiOptimum | SumBound | StationaryPoint | StationaryProduct | ByConstruction
+Certificate = (
+    GlobalOptimum
+    | QuasiOptimum
+    | SumBound
+    | StationaryPoint
+    | StationaryProduct
+    | SearchBound
+    | ByConstruction
+)
 
 _FORMAT = "fsmf factorization"
 _VERSION = 2
@@ -62,6 +71,7 @@ class Status(Enum):
     OUT_OF_REACH = "the error asked for is out of reach of every product"
     BOUNDED = "as near as factors of the norm allowed come: larger ones would lower the error"
     CONVERGED = "converged: another sweep no longer lowers the error"
+    SEARCHED = "within the gap asked for of the optimum, by exhaustive search"
     STOPPED = "stopped by the callback"
     OUT_OF_BUDGET = "out of budget: the error was still falling"
     FACTORS_GROW = "factors grow while the error falls"

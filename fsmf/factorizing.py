@@ -22,12 +22,14 @@ from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
 from fsmf.kernels.pieces import Pieces
 from fsmf.observing import observed
+from fsmf.search_certificates import SearchBound
 from fsmf.searching import search_supports
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, searchers, table_of
 from fsmf.solvers.palm import PALM
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.constraints import Constraints
+from fsmf.supports.layout import IndexLists
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure, analyze
 
@@ -281,8 +283,16 @@ def _assemble(
         "out_of_reach": math.ldexp(out_of_reach, exponent),
         "blocks": DisjointBlocks.union(solution.blocks for solution in solutions),
     }
-    certificate: GlobalOptimum | StationaryPoint
-    if gradients:
+    searched = [one for solution in solutions for one in solution.searched]
+    certificate: GlobalOptimum | StationaryPoint | SearchBound
+    if any(solver.promise is SearchBound for _, solver, _ in solved):
+        certificate = SearchBound(
+            **bracket,
+            parts=IndexLists.of_arrays([one.components for one in searched]),
+            axes=IndexLists.of_arrays([one.axes for one in searched]),
+            turned=tuple(one.turned for one in searched),
+        )
+    elif gradients:
         size = math.ldexp(norm, -exponent) * math.hypot(*map(frobenius_norm, factors))
         certificate = StationaryPoint(
             **bracket,

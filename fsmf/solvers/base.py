@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["Cost", "Solution", "Solver", "WholeSolution", "check_options"]
+__all__ = ["Cost", "Searched", "Solution", "Solver", "WholeSolution", "check_options"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class Cost:
         return f"about {self.seconds:.2g} s and {size}"
 
 
+class Searched(NamedTuple):
+    """Say how boxes were cut, as `SearchBound` keeps it: components of the part, axes, and the side taken."""
+
+    components: NDArray[Any]
+    axes: NDArray[Any]
+    turned: bool
+
+
 @dataclass(frozen=True)
 class Solution:
     """Hold the factors of one part, measured on the places within its reach.
@@ -75,6 +83,8 @@ class Solution:
         The weight of the squared factor norms in the objective.
     path : RidgePath or None
         Of a solver that followed a vanishing ridge, in the units of the user.
+    searched : tuple of Searched
+        The boxes that prove the bound, if blocks do not.
     """
 
     left: NDArray[Any]
@@ -87,6 +97,7 @@ class Solution:
     history: History = field(default_factory=History)
     ridge: float = 0.0
     path: RidgePath | None = None
+    searched: tuple[Searched, ...] = ()
 
 
 @dataclass(frozen=True)

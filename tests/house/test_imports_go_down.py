@@ -25,7 +25,7 @@ HOUSE = [  # roof first; a new room gets its floor here
         "thresholding",
         "wellposedness",
     },
-    {"certificates", "chain_certificates", "product_certificates"},
+    {"certificates", "chain_certificates", "product_certificates", "search_certificates"},
     {"tractability"},
     {"supports"},
     {"kernels", "observing", "errors"},
