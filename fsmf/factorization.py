@@ -21,6 +21,7 @@ from fsmf.errors import FileFormatError, FsmfError, OptionError, ShapeError
 from fsmf.history import History
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm
+from fsmf.kernels.namespace import check_on_host
 from fsmf.observing import observed
 from fsmf.product import Product, joined
 from fsmf.product_certificates import StationaryProduct
@@ -272,6 +273,7 @@ class Factorization(Product):
         """
         self._on_host("a verification")
         A, roots = observed(A, weights, missing)
+        check_on_host(A, "a verification")
         norm = checked_norm(A)
         if A.shape != self.shape:
             raise ShapeError(f"A must have the shape {self.shape} of the factorization; found {A.shape}")

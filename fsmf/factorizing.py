@@ -18,7 +18,7 @@ from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
-from fsmf.kernels.namespace import is_foreign, space_of
+from fsmf.kernels.namespace import check_on_host, is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
 from fsmf.kernels.pieces import Pieces
 from fsmf.observing import observed
@@ -119,8 +119,15 @@ def factorize(
     """
     began = time.perf_counter()
     A, roots = observed(A, weights, missing)
+    with space_of(A).entered():
+        return _factorized(A, supports, solver, roots, began)
+
+
+def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) -> Factorization:
+    """Examine, choose and solve; everything that is made is made where A is."""
     constraints = Constraints.found_in(supports)
     if constraints is not None:
+        check_on_host(A, "PALM")
         if roots is not None:
             raise RefusedError(
                 "PALM finds supports for matrices without weights; found weights or missing entries; give "
@@ -237,11 +244,8 @@ def _norm_out_of_reach(A: Any, structure: Structure) -> float:
 
 def _taking(solver: Solver, A: Any) -> Solver:
     """The solver, if it works where A is."""
-    if is_foreign(A) and not getattr(solver, "anywhere", False):
-        raise InputTypeError(
-            f"{type(solver).__name__} works in host memory; found A in {space_of(A)}; copy it there, e.g. "
-            "with cupy.asnumpy"
-        )
+    if not getattr(solver, "anywhere", False):
+        check_on_host(A, type(solver).__name__)
     return solver
 
 

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
 from fsmf.kernels.matrix import as_array
-from fsmf.kernels.namespace import is_foreign, space_of
+from fsmf.kernels.namespace import check_on_host
 
 __all__ = ["observed", "rank_one_minorants"]
 
@@ -46,11 +46,7 @@ def observed(A: Any, weights: Any = None, missing: str | None = None) -> tuple[A
         raise OptionError(f'missing must be "nan", or None where nothing is missing; found {missing!r}')
     if weights is None and missing is None:
         return A, None
-    if is_foreign(A):
-        raise InputTypeError(
-            f"weights and missing entries are for matrices in host memory; found A in {space_of(A)}; copy it "
-            "there, e.g. with cupy.asnumpy"
-        )
+    check_on_host(A, "what takes weights or missing entries")
     A = A.toarray() if sparse.issparse(A) else A
     roots = np.ones(A.shape) if weights is None else np.sqrt(_checked(weights, A.shape))
     if missing:

@@ -195,10 +195,12 @@ class Product(Solvable, Placed, LinearOperator):
                 raise InputTypeError(
                     "bfloat16 is for chains of Kronecker patterns; these factors are none; use x.float()"
                 )
-            return stages[0](x, is_bfloat16=True)
+            with self._space.entered():
+                return stages[0](x, is_bfloat16=True)
         if not self._space.is_host:
-            for stage in stages:
-                x = stage(x)
+            with self._space.entered():
+                for stage in stages:
+                    x = stage(x)
             return x
         if out is not None:
             _check_out(out, (self.shape[0], *x.shape[1:]), np.result_type(self.dtype, x.dtype))

@@ -134,6 +134,19 @@ def test_matrices_of_any_size(size):
         assert F.norm == pytest.approx(expected.norm)
 
 
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda A: fsmf.bracket(A, fsmf.butterfly(4)),
+        lambda A: fsmf.approximate(A, max_parameters=16),
+        lambda A: fsmf.factorize(np.eye(4), fsmf.butterfly(4)).verify(A),
+    ],
+)
+def test_what_works_in_host_memory_says_so(work):
+    with pytest.raises(InputTypeError, match="host memory"):
+        work(on(ELSEWHERE, np.eye(4)))
+
+
 def test_what_cannot_be_factorized_says_why():
     A = [[np.nan, 1, 1, 1], [np.inf, 0, 0, 0], [1] * 4, [1] * 4]
     with pytest.raises(InputError, match="2 entries"):

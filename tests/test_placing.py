@@ -1,6 +1,8 @@
 """Factors wherever their values live: the library, device and dtype of what comes in decide, and stay."""
 
 import pickle
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from test_product import OPERATORS, every
 
 import fsmf
 from fsmf.errors import FsmfError, InputTypeError, OptionError
-from fsmf.kernels.namespace import HOST, borrowed, space_named, space_of, together
+from fsmf.kernels.namespace import HOST, borrowed, is_foreign, space_named, space_of, together
 
 TOLERANCE = 1e-12
 
@@ -150,12 +152,24 @@ def test_bfloat16_is_for_chains():
         F._apply(np.zeros((4, 2), np.uint16), is_bfloat16=True)
 
 
+@pytest.mark.skipif(ON_GPU, reason="CuPy itself is there")
+def test_cupy_is_known_by_its_class(monkeypatch):
+    """Its arrays need not say that they keep the standard."""
+    module = types.ModuleType("cupy")
+    module.ndarray = type("ndarray", (), {})
+    assert not is_foreign(module.ndarray())
+    monkeypatch.setitem(sys.modules, "cupy", module)
+    assert is_foreign(module.ndarray())
+    assert not is_foreign(np.ones(1))
+    assert not is_foreign([1.0])
+
+
 def test_devices_by_name(monkeypatch):
     assert space_named("cpu") == HOST == space_named(np.ones(1))
     for name in ("tpu", "gpu:", "gpu:x", "cpu:0", 3, None):
         with pytest.raises(OptionError, match="found"):
             space_named(name)
-    monkeypatch.setitem(__import__("sys").modules, "cupy", None)
+    monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(OptionError, match=r"fsmf\[gpu\]"):
         fsmf.transforms.dft(8).to_device("gpu")
     with pytest.raises(InputTypeError, match="to_device"):

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.namespace import borrowed, is_foreign, space_of
+from fsmf.kernels.namespace import borrowed, check_on_host, is_foreign, space_of
 
 __all__ = ["as_array", "as_matrix", "checked_norm", "comfortable_exponent", "divided", "sound_csr"]
 
@@ -20,8 +20,15 @@ _COMFORTABLE_SINGLE = (1e-9, 1e9)
 
 
 def as_matrix(A: Any) -> tuple[Any, float]:
-    """Check a matrix at the door; return it, in one of the four dtypes, with its Frobenius norm."""
+    """Check a matrix at the door; return it, in one of the four dtypes, with its Frobenius norm.
+
+    Raises
+    ------
+    InputTypeError
+        If it is not in host memory, among other reasons.
+    """
     A = as_array(A)
+    check_on_host(A, "this")
     return A, checked_norm(A)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -18,7 +19,17 @@ from numpy.typing import NDArray
 
 from fsmf.errors import InputTypeError, OptionError
 
-__all__ = ["HOST", "Borrowed", "Space", "borrowed", "is_foreign", "space_named", "space_of", "together"]
+__all__ = [
+    "HOST",
+    "Borrowed",
+    "Space",
+    "borrowed",
+    "check_on_host",
+    "is_foreign",
+    "space_named",
+    "space_of",
+    "together",
+]
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,10 @@ class Space:
     def is_cupy(self) -> bool:
         """Whether CUDA kernels can work on these arrays."""
         return bool(self.xp.__name__.endswith("cupy"))
+
+    def entered(self) -> AbstractContextManager[Any]:
+        """Return a context in which what the library makes is made on this device."""
+        return self.device if self.is_cupy and self.device is not None else nullcontext()
 
     def put(self, array: NDArray[Any]) -> Any:
         """Copy an array from host memory; in host memory, return it."""
@@ -114,7 +129,10 @@ class Borrowed(NamedTuple):
 
 def is_foreign(x: Any) -> bool:
     """Whether an argument is an array, but not one of NumPy's."""
-    return _is_tensor(x) or (hasattr(x, "__array_namespace__") and not isinstance(x, np.ndarray | np.generic))
+    if isinstance(x, np.ndarray | np.generic):
+        return False
+    # Not every version of CuPy says that it keeps the standard.
+    return _is_of("torch", "Tensor", x) or _is_of("cupy", "ndarray", x) or hasattr(x, "__array_namespace__")
 
 
 def borrowed(x: Any) -> Borrowed:
@@ -147,7 +165,7 @@ def borrowed(x: Any) -> Borrowed:
     >>> borrowed(np.ones(2)).array
     array([1., 1.])
     """
-    if not _is_tensor(x):
+    if not _is_of("torch", "Tensor", x):
         return Borrowed(x, lambda y: y)
     torch = sys.modules["torch"]
     if x.requires_grad:
@@ -211,6 +229,20 @@ def space_of(*arrays: Any) -> Space:
     return found[0] if found else HOST
 
 
+def check_on_host(A: Any, what: str) -> None:
+    """Refuse a matrix on a device.
+
+    Raises
+    ------
+    InputTypeError
+        If A is no array of NumPy's, nor what becomes one.
+    """
+    if is_foreign(A):
+        raise InputTypeError(
+            f"{what} works in host memory; found A in {space_of(A)}; copy it there, e.g. with cupy.asnumpy"
+        )
+
+
 def together(arrays: Sequence[Any]) -> tuple[Space, list[Any]]:
     """Take in arrays that must live together, and say where.
 
@@ -266,9 +298,9 @@ def space_named(device: Any) -> Space:
         ) from None
 
 
-def _is_tensor(x: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(x, getattr(torch, "Tensor", ()))
+def _is_of(library: str, kind: str, x: Any) -> bool:
+    """Whether x is of a class of a library, which is then loaded."""
+    return isinstance(x, getattr(sys.modules.get(library), kind, ()))
 
 
 def _space(array: Any) -> Space:
