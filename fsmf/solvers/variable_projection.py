@@ -210,6 +210,8 @@ def _read_off(problem: ProductProblem, rng: np.random.Generator, clock: Clock) -
         elif squared_error < run.squared_error:
             run.take(found, squared_error)
         run.note(clock)
+        if clock.is_over():
+            break
     assert run is not None
     return run
 
