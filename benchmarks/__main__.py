@@ -11,6 +11,7 @@ BENCHMARKS = [
     "bench_chain",
     "bench_apply",
     "bench_limits",
+    "bench_bounds",
     "bench_wellposed",
     "bench_nn",
     "bench_sparse",

@@ -25,7 +25,7 @@ Flags = NDArray[np.bool_]
 # Singular values of one block cost so many operations however small it is, and so many for each of
 # b·c·min(b, c); a search may always take so many in all, and none is begun whose first block is dearer than
 # this multiple of them.
-_EACH, _PER_ENTRY, _WORK, _HOPELESS = 2e5, 10.0, 2e7, 4
+_EACH, _PER_ENTRY, _WORK, _HOPELESS = 5e5, 10.0, 1e7, 4
 
 # Rows and columns of all classes, as flags, that a search may lay out.
 _MAX_FLAGS = 1e7
