@@ -1,6 +1,6 @@
 # What people run is what CI runs. The tools come from the active environment: pip install -e ".[test]"
 
-.PHONY: check test bench docs
+.PHONY: check test test-gpu bench docs
 
 check: docs
 	ruff check .
@@ -9,6 +9,9 @@ check: docs
 
 test:
 	pytest
+
+test-gpu:  # on a machine with a GPU and CuPy
+	pytest --gpu --numprocesses 1 tests/test_placing.py tests/test_factorizing_there.py tests/kernels/*_cuda.py
 
 bench:
 	python -m benchmarks
