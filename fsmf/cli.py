@@ -64,7 +64,8 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "starts": (int, "number of starting points"),
     "max_sweeps": (int, "sweeps per start"),
     "max_seconds": (float, "time for all starts"),
-    "rtol": (float, "hierarchical: error to meet by choosing ranks; als: gain per sweep that ends a start"),
+    "max_steps": (int, "steps per start"),
+    "rtol": (float, "hierarchical: error to meet by choosing ranks; others: gain that ends a start"),
     "ridge": (float, "weight of the squared factor norms in the objective"),
     "rng": (_seed, "seed of the random starts"),
     "order": (str, "left-to-right, right-to-left, balanced, or interfaces such as 2,1,3"),
@@ -191,12 +192,14 @@ def _parser() -> argparse.ArgumentParser:
         "--solver", choices=["auto", *_SOLVERS], default="auto", help="default: auto, the strongest"
     )
     for name, (kind, text) in _OPTIONS.items():
-        default = next(getattr(solver, name) for solver in reversed(TABLE) if hasattr(solver, name))
+        defaults = {key: getattr(solver, name) for key, solver in _SOLVERS.items() if hasattr(solver, name)}
+        values = {str(value) for value in defaults.values()}
+        shown = values if len(values) == 1 else [f"{key} {value}" for key, value in defaults.items()]
         solving.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,
             metavar="X" if kind is float else "HOW" if kind is str else "N",
-            help=f"{text} (default: {default})",
+            help=f"{text} (default: {', '.join(shown)})",
         )
 
     apply = command(
@@ -303,7 +306,7 @@ def _solvers(arguments: argparse.Namespace, structure: Structure, callback: Any)
     chosen = choose(structure, asked)
     for name in given:
         if not hasattr(chosen, name):
-            takers = ", ".join(key for key, solver in _SOLVERS.items() if hasattr(solver, name))
+            takers = " or ".join(key for key, solver in _SOLVERS.items() if hasattr(solver, name))
             raise OptionError(
                 f"--{name.replace('_', '-')} is an option of {takers}; these supports go to "
                 f"{type(chosen).__name__}; leave it out, or add --solver {takers}"

@@ -221,13 +221,16 @@ class TestSolverOptions:
             assert main([*words, "--solver", name]) == 0
             assert f"by {type(solver).__name__}\n" in capsys.readouterr().out
         assert tuple(cli._SOLVERS.values()) == TABLE
-        assert cli._SOLVERS.keys() == {"block-svd", "hierarchical", "als"}
+        assert cli._SOLVERS.keys() == {"block-svd", "hierarchical", "als", "variable-projection"}
 
     @pytest.mark.parametrize(
         ("words", "said"),
         [
             (["lu", "--solver", "block-svd"], "BlockSVD takes tractable pairs"),
-            (["hodlr", "--ridge", "1"], "--ridge is an option of als; these supports go to BlockSVD"),
+            (
+                ["hodlr", "--ridge", "1"],
+                "--ridge is an option of als or variable-projection; these supports go to BlockSVD",
+            ),
             (["hodlr", "--solver", "block-svd", "--max-sweeps", "9"], "--max-sweeps is an option of als"),
             (["lu", "--ridge", "-1"], "ridge must be a finite number of at least 0"),
             (["lu", "--rtol", "nan", "--solver", "als"], "rtol must be"),
@@ -329,8 +332,8 @@ class TestExplain:
         assert report["supports"] == "lu(4)"
         assert report["shape"] == [4, 4]
         assert "not tractable: classes 0 and 1 compete at row 1, column 1" in report["facts"]
-        assert [one["name"] for one in report["solvers"]] == ["BlockSVD", "Hierarchical", "ALS"]
-        assert [one["refusal"] is None for one in report["solvers"]] == [False, False, True]
+        assert [one["name"] for one in report["solvers"]] == [type(solver).__name__ for solver in TABLE]
+        assert [one["refusal"] is None for one in report["solvers"]] == [False, False, True, True]
         (step,) = report["steps"]
         assert (step["shape"], step["solver"]) == ([4, 4], "ALS")
         assert min(step["seconds"], step["bytes"]) > 0
