@@ -388,6 +388,8 @@ class Plan:
         """Whether every matrix has a best product, where that shows within milliseconds."""
         from fsmf.wellposedness.check import quick_verdict
 
+        if isinstance(self.structure, Constraints):
+            return None
         return quick_verdict(self.structure.supports)
 
     def __str__(self) -> str:
