@@ -44,6 +44,7 @@ def binary_generators(d: int, k: int) -> NDArray[np.float64]:
 
     Examples
     --------
+    >>> from fsmf.training import binary_generators
     >>> binary_generators(3, 2).astype(int).tolist()
     [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [1, 0, 1], [0, 1, 1]]
     """
@@ -83,6 +84,7 @@ def gate_patterns(X: Any, generators: Any) -> NDArray[np.bool_]:
 
     Examples
     --------
+    >>> from fsmf.training import gate_patterns
     >>> gate_patterns([[1.0, 2.0], [-1.0, 0.5]], [[1, 0], [0, 1]])
     array([[ True,  True],
            [False,  True]])
@@ -134,6 +136,7 @@ class GatedOperator(LinearOperator):
     Examples
     --------
     >>> import numpy as np
+    >>> from fsmf.training import GatedOperator, gate_patterns
     >>> X = np.array([[1.0, 2.0], [-1.0, 3.0]])
     >>> A = GatedOperator(X, gate_patterns(X, np.eye(2)))
     >>> A.shape, A @ np.array([1.0, 0.0, 0.0, 1.0])
@@ -203,6 +206,7 @@ def fuse(hidden: Any, output: Any) -> NDArray[np.float64]:
 
     Examples
     --------
+    >>> from fsmf.training import fuse
     >>> fuse([[1, 0], [1, 1]], [2, -1])
     array([[ 2.,  0.],
            [-1., -1.]])
@@ -240,6 +244,7 @@ def unfuse(fused: Any, generators: Any) -> tuple[NDArray[np.float64], NDArray[np
 
     Examples
     --------
+    >>> from fsmf.training import unfuse
     >>> unfuse([[2.0, 2.0], [1.0, 0.0]], [[1, 1], [1, 1]])
     (array([2. , 0.5]), array([0.        , 0.70710678]))
     """
@@ -298,6 +303,7 @@ def gated_to_relu(X: Any, fused: Any, generators: Any) -> tuple[NDArray[np.float
     Examples
     --------
     >>> import numpy as np
+    >>> from fsmf.training import gated_to_relu
     >>> X = np.random.default_rng(0).standard_normal((20, 3))
     >>> W, H = np.array([[1.0, -2.0, 0.5]]), np.array([[1.0, 1.0, 0.0]])
     >>> hidden, output = gated_to_relu(X, W, H)

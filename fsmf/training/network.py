@@ -333,6 +333,7 @@ class NetworkObjective:
     Examples
     --------
     >>> import numpy as np
+    >>> from fsmf.training import NetworkObjective, SparseNetwork
     >>> network = SparseNetwork([[[1, 1]]], biases=False)
     >>> NetworkObjective(network, [[1.0, 2.0]], [0.0])(np.array([1.0, 1.0]))
     (4.5, array([3., 6.]))
