@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from fsmf.chain_certificates import QuasiOptimum
-from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning
+from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning, warn_caller
 from fsmf.factorization import Factorization, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm
@@ -61,10 +61,9 @@ def search_supports(
             best = polished(A, best.factors, (), factorize)
             errors[int(np.argmin(errors))] = best.error
     if best.status in _WARNINGS:
-        warnings.warn(
+        warn_caller(
             f"{best.status.value}, on the supports that were found; see Factorization.search",
             _WARNINGS[best.status],
-            stacklevel=4,
         )
     factors = tuple(X.toarray().astype(dense.dtype) for X in best.factors)
     best.search = SupportSearch(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import count, islice
+from itertools import count
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -235,12 +235,12 @@ class ALS:
             problem = best.problem
             X, Y = problem.settled(best.X, best.Y)
             ended = best.status is Status.STOPPED or clock.is_over()
-            said = None if ended else judged(path, ridge=problem.ridge, stacklevel=3)
-            status = said or best.warned(0.0, ridge=problem.ridge, name="ALS", stacklevel=3)
+            said = None if ended else judged(path, ridge=problem.ridge)
+            status = said or best.warned(0.0, ridge=problem.ridge, name="ALS")
         else:
             best, (X, Y) = self._best(problem, A.shape, rest, clock)
             norm = problem.balanced_norm(X, Y)
-            status = best.warned(norm, ridge=problem.ridge, name="ALS", stacklevel=3)
+            status = best.warned(norm, ridge=problem.ridge, name="ALS")
         bound, blocks = best_bound(
             problem.block,
             part.structure,
@@ -268,7 +268,7 @@ class ALS:
     ) -> tuple[_Run, tuple[Array, Array]]:
         """The best of all starts, and its factors of least norm."""
         best: _Run | None = None
-        for start, factors in enumerate(islice(self._starting_points(problem, shape), self.starts)):
+        for start, factors in zip(range(self.starts), self._starting_points(problem, shape), strict=False):
             run = self._run(problem, factors, start, rest, clock)
             if best is None or run.objective < best.objective:
                 best = run
@@ -320,7 +320,7 @@ class ALS:
         squares = LeastSquares(problem)
         points = starting_points(problem, part.structure, np.random.default_rng(self.rng), self.initial)
         best: Descent | None = None
-        for start, values in enumerate(islice(points, self.starts)):
+        for start, values in zip(range(self.starts), points, strict=False):
             run = alternate(
                 problem,
                 squares,
@@ -336,7 +336,7 @@ class ALS:
             if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
                 break
         assert best is not None
-        status = best.warned(best.norm, ridge=ridge, name="ALS", stacklevel=5)
+        status = best.warned(best.norm, ridge=ridge, name="ALS")
         return whole_solution(best, part.structure, status)
 
     def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:

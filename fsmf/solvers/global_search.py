@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -11,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
+from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError, warn_caller
 from fsmf.factorization import Status
 from fsmf.search_certificates import SearchBound
 from fsmf.solvers.base import Cost, Searched, Solution, check_options
@@ -167,11 +166,10 @@ class GlobalSearch:
         closed = bound**2 >= self._wanted(problem, error**2) * (1 - 1e-9)
         if not closed:
             scale = math.ldexp(1.0, exponent)
-            warnings.warn(
+            warn_caller(
                 f"GlobalSearch is out of budget: the optimum of a part lies between {bound * scale:.6g} and "
                 f"{error * scale:.6g}; raise max_seconds or max_boxes, or rtol if that is near enough",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         left, right = problem.values(X, Y)
         return Solution(

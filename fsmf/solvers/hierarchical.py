@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_off_pattern
-from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
+from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError, warn_caller
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import split_left
@@ -198,11 +197,10 @@ class Hierarchical:
             status = Status.OPTIMAL
         if self.rtol is not None and certificate.error > self.rtol * norm * (1 + 1e-9):
             status = Status.OUT_OF_REACH
-            warnings.warn(
+            warn_caller(
                 f"rtol={self.rtol:g} cannot be met: places that no product of this chain reaches hold "
                 f"{certificate.error / norm:.3g} of ‖A‖; choose a chain that reaches them",
                 ConvergenceWarning,
-                stacklevel=4,
             )
         solution = WholeSolution(
             supports,

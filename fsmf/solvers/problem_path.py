@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import NotAttainedWarning
+from fsmf.errors import NotAttainedWarning, warn_caller
 from fsmf.factorization import Status
 from fsmf.ridge_paths import RidgePath
 
@@ -223,15 +222,14 @@ def _is_level(last: Run, run: Run) -> bool:
     return level or run.objective - run.squared_error <= 10 * _FINE * run.squared_error
 
 
-def judged(path: RidgePath | None, *, ridge: float, stacklevel: int) -> Status | None:
+def judged(path: RidgePath | None, *, ridge: float) -> Status | None:
     """Tell what a path, or the ridge that a bound on the norm led to, says of the factors, if anything."""
     if path is None:
         return Status.BOUNDED if ridge else None
     if not path.grows:
         return None
-    warnings.warn(
+    warn_caller(
         f"{Status.FACTORS_GROW.value}: {path.sentences()[0]}; use max_norm= to bound them",
         NotAttainedWarning,
-        stacklevel=stacklevel + 1,
     )
     return Status.FACTORS_GROW

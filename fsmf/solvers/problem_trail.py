@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 
 import numpy as np
 
-from fsmf.errors import ConvergenceWarning, NotAttainedWarning
+from fsmf.errors import ConvergenceWarning, NotAttainedWarning, warn_caller
 from fsmf.factorization import History, Status
 
 __all__ = ["LARGE", "Clock", "Trail"]
@@ -76,24 +75,22 @@ class Trail:
             and self.errors[-1] < self.errors[middle]
         )
 
-    def warned(self, settled_norm: float, *, ridge: float, name: str, stacklevel: int) -> Status:
+    def warned(self, settled_norm: float, *, ridge: float, name: str) -> Status:
         """Tell growing factors from other ends, and warn of what a user should know."""
         if not ridge and self.is_growing(settled_norm):
-            warnings.warn(
+            warn_caller(
                 f"{Status.FACTORS_GROW.value}: after {len(self.errors)} sweeps the error is "
                 f"{self.errors[-1] / self._norm:.3g} of the norm of A and the factors are "
                 f"{self.norms[-1] / self.norms[0]:.3g} times as large as at first; "
                 "the infimum may not be attained, and fsmf.check_well_posedness(supports) tells whether "
                 "that can be; use ridge= or max_norm= to bound the factors",
                 NotAttainedWarning,
-                stacklevel=stacklevel + 1,
             )
             return Status.FACTORS_GROW
         if self.status is Status.OUT_OF_BUDGET:
-            warnings.warn(
+            warn_caller(
                 f"{name} is out of budget after {len(self.errors)} sweeps: the error was still falling; "
                 "raise max_sweeps or max_seconds, or rtol if the result is good enough",
                 ConvergenceWarning,
-                stacklevel=stacklevel + 1,
             )
         return self.status

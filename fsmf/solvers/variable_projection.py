@@ -136,8 +136,9 @@ class VariableProjection:
         newton, rng = GaussNewton(problem), np.random.default_rng(self.rng)
         own = max(1, round(self.starts * (1 - _PERTURBED)))
         runs: list[Descent] = []
+        portfolio = self._portfolio(problem, part.structure, rng, clock)
         points = chain(
-            islice(self._portfolio(problem, part.structure, rng, clock), own),
+            (run for _, run in zip(range(own), portfolio, strict=False)),
             _perturbed(runs, problem, rng),
         )
         while len(runs) < self.starts and not (runs and (clock.is_over() or runs[0].is_settled)):
@@ -148,7 +149,7 @@ class VariableProjection:
             runs += batch
             runs.sort(key=lambda run: run.objective)
         best = runs[0]
-        status = best.warned(best.norm, ridge=self.ridge, name=type(self).__name__, stacklevel=4)
+        status = best.warned(best.norm, ridge=self.ridge, name=type(self).__name__)
         return whole_solution(best, part.structure, status)
 
     def _portfolio(

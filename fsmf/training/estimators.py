@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError
+from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError, warn_caller
 from fsmf.factorization import Status
 from fsmf.supports.sizes import as_counts
 from fsmf.supports.support import Support
@@ -94,10 +94,9 @@ class _SparseMLP(BaseEstimator):
             )
         self.n_iter_ = len(self.training_)
         if self.training_.status is Status.OUT_OF_BUDGET:
-            warnings.warn(
+            warn_caller(
                 f"{self.training_}; give an optimizer with a larger budget",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _outputs(self, X: Any) -> Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import InputError, InputTypeError, NotAttainedWarning, OptionError, ShapeError
+from fsmf.errors import InputError, InputTypeError, NotAttainedWarning, OptionError, ShapeError, warn_caller
 from fsmf.factorization import Status
 from fsmf.product import Product
 from fsmf.supports.support import Supports, as_support
@@ -254,11 +253,10 @@ class SparseNetwork:
         """
         optimizer = Adam() if optimizer is None else optimizer
         if not weight_decay and self._is_ill_posed:
-            warnings.warn(
+            warn_caller(
                 "training on these supports has no optimum on some data: "
                 "fsmf.check_relu_well_posedness tells why; use weight_decay= to bound the parameters",
                 NotAttainedWarning,
-                stacklevel=2,
             )
         objective = self.objective(X, Y, weight_decay=weight_decay)
         losses: list[float] = []
@@ -279,14 +277,13 @@ class SparseNetwork:
         status = Status.CONVERGED if has_converged else Status.OUT_OF_BUDGET
         status = Status.STOPPED if stopped else Status.FACTORS_GROW if power else status
         if power and self.loss_name == "squared":
-            warnings.warn(
+            warn_caller(
                 f"{status.value}: after {len(norms) - 1} steps the loss is {losses[-1]:.3g} and the "
                 f"parameters are {norms[-1] / norms[0]:.3g} times as large as at first, growing like "
                 f"loss^(−{power:.2g}); the infimum may not be attained, and "
                 "fsmf.check_relu_well_posedness(supports) tells whether that can be; use weight_decay= to "
                 "bound them",
                 NotAttainedWarning,
-                stacklevel=2,
             )
         return Training(np.array(losses), np.array(norms), status, power)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.errors import OptionError, PerformanceWarning
+from fsmf.errors import OptionError, PerformanceWarning, warn_caller
 from fsmf.factorization import Factorization
 from fsmf.product import joined
 from fsmf.supports.kronecker import KroneckerPattern
@@ -189,14 +188,13 @@ def as_size(n: Any, *, at_least: int = 1) -> int:
 
 
 def warn_of_dense_blocks(asked: str, n: int) -> None:
-    """Warn, in the name of the caller's caller, if the chain of size n has large dense blocks."""
+    """Warn if the chain of size n has large dense blocks."""
     prime = prime_factors(n)[-1]
     if prime > _LARGEST_QUIET_PRIME:
-        warnings.warn(
+        warn_caller(
             f"{asked} splits as its size {n} does; found the prime factor {prime}, which makes one factor of "
             f"{n} × {prime} nonzeros or more; take a size with small prime factors where you can",
             PerformanceWarning,
-            stacklevel=3,
         )
 
 
