@@ -22,12 +22,15 @@ from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
 
-__all__ = ["PairProblem", "Relaxation", "checked_factors", "movable"]
+__all__ = ["PairProblem", "Relaxation", "checked_factors", "movable", "ordinary_entry"]
 
 Array = NDArray[Any]
 
 # Lanczos steps for the singular vectors of a starting point.
 ITERATIONS = 10
+
+# How much of a random start stays in the spectral one.
+NOISE = 3e-3
 
 # How far over-relaxed updates go, in steps to the best; anything below 2 lowers the error.
 _BEYOND = 1.6
@@ -186,26 +189,22 @@ class PairProblem:
 
     def random(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
-        scale = self._ordinary_entry
-        draw = rng.standard_normal
-        return self._drawn(draw, self.left, scale), self._drawn(draw, self.right, scale)
+        return self._drawn(rng.standard_normal, self.left), self._drawn(rng.standard_normal, self.right)
 
-    def _drawn(self, draw: Callable[[int], Array], support: Support, scale: float) -> Array:
-        """Draw the values of a factor, real and imaginary parts alike."""
+    def _drawn(self, draw: Callable[[int], Array], support: Support) -> Array:
+        """Draw a factor of ordinary size, real and imaginary parts alike."""
         values = draw(support.nnz)
         if np.iscomplexobj(self.A):
             values = values + 1j * draw(support.nnz)
         dense = np.zeros(support.shape, dtype=self.A.dtype)
-        dense.reshape(-1)[support.places()] = scale * values
+        dense.reshape(-1)[support.places()] = ordinary_entry(self.norm, self.A.shape) * values
         return dense
 
     def spectral(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Take dominant singular vectors of each class's block of what the larger classes have left."""
-        scale = self._ordinary_entry
         # Uniform numbers are drawn five times as fast as Gaussian ones.
         X, Y = (
-            self._drawn(lambda size: rng.random(size) - 0.5, support, scale)
-            for support in (self.left, self.right)
+            self._drawn(lambda size: rng.random(size) - 0.5, support) for support in (self.left, self.right)
         )
         rows, columns = self.left.T, self.right
         left, right = deflated_pieces(
@@ -219,14 +218,9 @@ class PairProblem:
         )
         # A little of a random start stays: exact singular vectors can be a saddle point.
         for noise, factor in ((X, left), (Y, right)):
-            noise *= 3e-3
+            noise *= NOISE
             factor += noise
         return left, right
-
-    @cached_property
-    def _ordinary_entry(self) -> float:
-        """Size of the entries of factors whose product is about as large as A."""
-        return math.sqrt(self.norm / math.sqrt(self.A.size)) if self.norm else 1.0
 
     @cached_property
     def _by_area(self) -> Index:
@@ -314,6 +308,11 @@ class Relaxation:
             self._rest, *self._lists, self._X, self._Y, factor=_BEYOND, compiled=True
         )
         return self._X.copy(), self._Y.copy(), self.squared_error
+
+
+def ordinary_entry(norm: float, shape: tuple[int, ...]) -> float:
+    """Size of the entries of two factors whose product is about as large as a matrix of that norm."""
+    return math.sqrt(norm / math.sqrt(math.prod(shape))) if norm else 1.0
 
 
 def checked_factors(initial: Any, shapes: tuple[tuple[int, int], ...], *, real: bool) -> tuple[Any, ...]:

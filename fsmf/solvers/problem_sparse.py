@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,11 +21,13 @@ from fsmf.solvers.problem import (
     CANCELLED,
     ITERATIONS,
     MAX_MOVERS,
+    NOISE,
     ROUNDS,
     PairProblem,
     Relaxation,
     checked_factors,
     movable,
+    ordinary_entry,
 )
 from fsmf.supports.layout import Index, IndexLists, group_equal, offsets
 from fsmf.supports.support import Support
@@ -258,19 +261,22 @@ class SparsePairProblem:
 
     def random(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
-        m, n = self.part.structure.shape
-        scale = math.sqrt(self.norm / math.sqrt(m * n)) if self.norm else 1.0
-        return scale * self._gaussian(rng, self.left.nnz), scale * self._gaussian(rng, self.right.nnz)
+        return self._drawn(rng.standard_normal, self.left), self._drawn(rng.standard_normal, self.right)
 
-    def _gaussian(self, rng: np.random.Generator, size: int) -> Array:
-        values = rng.standard_normal(size)
-        return values + 1j * rng.standard_normal(size) if np.iscomplexobj(self.A) else values
+    def _drawn(self, draw: Callable[[int], Array], support: Support) -> Array:
+        """Draw the values of a factor of ordinary size, real and imaginary parts alike."""
+        values = draw(support.nnz)
+        if np.iscomplexobj(self.A):
+            values = values + 1j * draw(support.nnz)
+        return ordinary_entry(self.norm, self.part.structure.shape) * values
 
     def spectral(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Take dominant singular vectors of each class's block of what the larger classes have left."""
         from fsmf.kernels.deflation_sparse_cpu import deflate_block, take_pieces
 
-        noise = self.random(rng)
+        noise = [
+            self._drawn(lambda size: rng.random(size) - 0.5, support) for support in (self.left, self.right)
+        ]
         X, Y = (np.zeros_like(factor) for factor in noise)
         classes, local = self.part.structure.classes, np.full(self.right.shape[1], -1)
         patterns, starts = (self.rows.left, self.rows.right), (self.columns.right[0], self.rows.right[0])
@@ -288,7 +294,7 @@ class SparsePairProblem:
             take_pieces(block, members, starts[0], self.stored_left, starts[1], noise[1], ITERATIONS, X, Y)
             local[columns] = -1
         # A little of a random start stays: exact singular vectors can be a saddle point.
-        return X + 1e-3 * noise[0], Y + 1e-3 * noise[1]
+        return X + NOISE * noise[0], Y + NOISE * noise[1]
 
     def _take_pieces_of_large(
         self, rows: Index, columns: Index, members: Index, deflate: bool, Y0: Array, X: Array, Y: Array

@@ -150,7 +150,7 @@ def test_a_warm_start_is_cut_to_part_and_support(kind):
     rng, supports, A = pick(4, kind)
     given_ = [rng.standard_normal(support.shape) for support in supports]
     sparsely = [sparse.coo_array(np.where(rng.random(X.shape) < 0.5, X, 0)) for X in given_]
-    F = fsmf.factorize(A, supports, solver=fsmf.ALS(starts=1, rtol=1e-2))
+    F = solve(A, supports, solver=fsmf.ALS(starts=1, rtol=1e-2))
     for dense, thin in twins(supports, A, exponent=3):
         for initial in (given_, tuple(sparsely), [sparsely[0], given_[1]], [0 * sparsely[0], given_[1]], F):
             expected = dense.values(*dense.warm(initial, A.shape))
