@@ -94,10 +94,19 @@ class StationaryProduct(StationaryPoint):
         half = share * L // 2
         scaled = self.scaled(2.0**-half).scaled(2.0 ** (half - share * L))
         own = [divided_factor(factor.astype(A.dtype), share) for factor in factors]
-        return Verification(tuple(scaled._all_checks(divided(A, share * L), supports, own, dtype, roots)))
+        # Numbers at the bottom of the floats are multiples of the smallest one.
+        granularity = 4 * math.ldexp(5e-324, max(-share * L, 0))
+        checks = scaled._all_checks(divided(A, share * L), supports, own, dtype, roots, granularity)
+        return Verification(tuple(checks))
 
     def _all_checks(
-        self, A: Array, supports: Supports, factors: Sequence[Any], dtype: Any, roots: Array | None
+        self,
+        A: Array,
+        supports: Supports,
+        factors: Sequence[Any],
+        dtype: Any,
+        roots: Array | None,
+        granularity: float,
     ) -> list[Check]:
         W = np.ones(A.shape) if roots is None else roots
         norm, L = frobenius_norm(W * A), len(factors)
@@ -108,7 +117,7 @@ class StationaryProduct(StationaryPoint):
         terms = abs(factors[0])
         for X in factors[1:]:
             terms = terms @ abs(X)
-        slack = 64 * L * float(np.finfo(dtype).eps) * (norm + frobenius_norm(W * dense(terms)))
+        slack = 64 * L * float(np.finfo(dtype).eps) * (norm + frobenius_norm(W * dense(terms))) + granularity
         residual = W * (A - lefts[-1])
         error, outside = frobenius_norm(residual), frobenius_norm((W * A)[~supports.reached.toarray()])
         bound = outside if not self.cut and not len(self.blocks) else math.nan

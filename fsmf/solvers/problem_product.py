@@ -72,7 +72,8 @@ class ProductProblem:
         supports = part.structure.supports
         own = A.toarray() if sparse.issparse(A) else A
         own = own.astype(np.result_type(A.dtype, np.float64), copy=False)
-        ridge *= 2.0 ** (-exponent * (2 - 2 / len(supports)))
+        # Beside a matrix of ordinary size a ridge as large as this leaves nothing of the factors.
+        ridge = min(ridge * 2.0 ** min(-exponent * (2 - 2 / len(supports)), 400.0), 2.0**400)
         if np.isrealobj(own) and any(map(np.iscomplexobj, map(_prescribed, supports))):
             raise InputTypeError(
                 "prescribed values must be real, as A is; found complex ones; give a complex A"
