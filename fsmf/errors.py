@@ -5,9 +5,6 @@ Each error is also the builtin that it specialises, so ``except ValueError`` kee
 what was found, and what to do.
 """
 
-import sys
-import warnings
-
 __all__ = [
     "ConvergenceWarning",
     "FileFormatError",
@@ -21,7 +18,6 @@ __all__ = [
     "RefusedError",
     "ShapeError",
     "SupportError",
-    "warn_caller",
 ]
 
 
@@ -71,11 +67,3 @@ class NotAttainedWarning(FsmfWarning):
 
 class PerformanceWarning(FsmfWarning):
     """What was asked for is right, but costs much more than a close neighbour would."""
-
-
-def warn_caller(message: str, category: type[FsmfWarning]) -> None:
-    """Warn in the name of whoever called fsmf, however many of its rooms lie between."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fsmf":
-        level, frame = level + 1, frame.f_back
-    warnings.warn(message, category, stacklevel=level)

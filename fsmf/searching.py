@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from fsmf.chain_certificates import QuasiOptimum
-from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning, warn_caller
+from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning
 from fsmf.factorization import Factorization, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm
@@ -23,6 +23,7 @@ from fsmf.solvers.problem_blocks import block_stability
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
+from fsmf.warning import warn_caller
 
 __all__ = ["polished", "search_supports"]
 

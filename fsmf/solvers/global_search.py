@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError, warn_caller
+from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
 from fsmf.factorization import Status
 from fsmf.search_certificates import SearchBound
 from fsmf.solvers.base import Cost, Searched, Solution, check_options
@@ -23,6 +23,7 @@ from fsmf.solvers.problem_sweep import LeastSquares
 from fsmf.solvers.problem_trail import Clock
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.tractability import Part, Structure
+from fsmf.warning import warn_caller
 
 __all__ = ["GlobalSearch"]
 

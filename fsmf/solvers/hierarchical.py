@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_off_pattern
-from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError, warn_caller
+from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import split_left
@@ -29,6 +29,7 @@ from fsmf.supports.kronecker import Architecture
 from fsmf.supports.layout import Index
 from fsmf.supports.recognition import Arrangement
 from fsmf.tractability import Part, Structure
+from fsmf.warning import warn_caller
 
 __all__ = ["Hierarchical"]
 

@@ -9,9 +9,10 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import NotAttainedWarning, warn_caller
+from fsmf.errors import NotAttainedWarning
 from fsmf.factorization import Status
 from fsmf.ridge_paths import RidgePath
+from fsmf.warning import warn_caller
 
 __all__ = ["Run", "Solve", "follow", "follow_to_norm", "judged"]
 

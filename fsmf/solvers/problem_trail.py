@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 
-from fsmf.errors import ConvergenceWarning, NotAttainedWarning, warn_caller
+from fsmf.errors import ConvergenceWarning, NotAttainedWarning
 from fsmf.factorization import History, Status
+from fsmf.warning import warn_caller
 
 __all__ = ["LARGE", "Clock", "Trail"]
 

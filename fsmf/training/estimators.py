@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError, warn_caller
+from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError
 from fsmf.factorization import Status
 from fsmf.supports.sizes import as_counts
 from fsmf.supports.support import Support
 from fsmf.training.network import SparseNetwork
 from fsmf.training.optimizers import LBFGS
+from fsmf.warning import warn_caller
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin

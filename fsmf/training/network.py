@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import InputError, InputTypeError, NotAttainedWarning, OptionError, ShapeError, warn_caller
+from fsmf.errors import InputError, InputTypeError, NotAttainedWarning, OptionError, ShapeError
 from fsmf.factorization import Status
 from fsmf.product import Product
 from fsmf.supports.support import Supports, as_support
@@ -19,6 +19,7 @@ from fsmf.training.layers import Layer
 from fsmf.training.losses import as_loss
 from fsmf.training.monitor import Training, growth
 from fsmf.training.optimizers import Adam, Optimizer
+from fsmf.warning import warn_caller
 
 __all__ = ["NetworkObjective", "SparseNetwork"]
 

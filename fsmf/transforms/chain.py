@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.errors import OptionError, PerformanceWarning, warn_caller
+from fsmf.errors import OptionError, PerformanceWarning
 from fsmf.factorization import Factorization
 from fsmf.product import joined
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.layout import Index
 from fsmf.supports.sizes import as_count
 from fsmf.supports.support import Support
+from fsmf.warning import warn_caller
 
 __all__ = [
     "Chain",

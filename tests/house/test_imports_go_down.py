@@ -28,7 +28,7 @@ HOUSE = [  # roof first; a new room gets its floor here
     {"certificates", "chain_certificates", "product_certificates", "search_certificates"},
     {"tractability"},
     {"supports"},
-    {"kernels", "observing", "errors"},
+    {"kernels", "observing", "warning", "errors"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(reversed(HOUSE)) for room in rooms}
 ROOF = max(FLOOR.values())
