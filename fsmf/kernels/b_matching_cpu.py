@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["b_matching"]
+__all__ = ["b_matching", "served_in_order"]
 
 Array = NDArray[Any]
 
@@ -92,3 +92,31 @@ def b_matching(weight: Array, k: int, l: int) -> Array:
                 row = from_row[column]
                 taken[row, column] = True
     return taken
+
+
+@njit(cache=True, nogil=True)
+def served_in_order(weight: Array, k: int, l: int) -> tuple[bool, Array]:
+    """Let each row in order take its k largest in columns with room; whether no row loses by it, and places.
+
+    Only positive weights are taken, and of equal ones the first with room. Where a row loses, the places are
+    of no use.
+    """
+    m, n = weight.shape
+    taken = np.zeros((m, n), np.bool_)
+    room = np.full(n, l)
+    for i in range(m):
+        order = np.argsort(-weight[i], kind="mergesort")
+        count, most = 0, min(k, n)
+        for j in order:
+            wanted = weight[i, order[count]]
+            if weight[i, j] < wanted or wanted <= 0:
+                break
+            if room[j] > 0:
+                taken[i, j] = True
+                room[j] -= 1
+                count += 1
+                if count == most:
+                    break
+        if count < most and weight[i, order[count]] > 0:
+            return False, taken
+    return True, taken

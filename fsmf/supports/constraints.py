@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -33,7 +34,7 @@ Resize = Callable[[int, int], int]
 
 
 @dataclass(frozen=True)
-class Constraint:
+class Constraint(ABC):
     """Say how sparse an array must be, without saying where: the base of all constraints.
 
     A constraint stands where a support would in `factorize`; the places are then found, too.
@@ -112,6 +113,7 @@ class Constraint:
         """Return this kind of constraint with so many times the places, but no more than there are."""
         return self._resized(lambda k, most: min(most, math.ceil(factor * k)))
 
+    @abstractmethod
     def margin(self, x: Array, outside: Array) -> float:
         """Return how much larger the smallest entry of x is than what could take its place.
 
@@ -128,13 +130,14 @@ class Constraint:
             The least difference of magnitudes between a nonzero of x and an entry of `outside` at a place
             that competes with it; where x has fewer nonzeros than allowed, minus the largest such entry.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _kept(self, M: Array) -> NDArray[np.bool_]:
-        raise NotImplementedError
+        """Places that the projection keeps; zeros there do not matter."""
 
+    @abstractmethod
     def _resized(self, resize: Resize) -> Constraint:
-        raise NotImplementedError
+        """The same kind of constraint with other numbers."""
 
     def _checked(self, given: Any) -> Array:
         M: Array = np.asarray(given)
@@ -303,15 +306,16 @@ class RowColumnSparse(Constraint):
         weight = np.abs(M).astype(float)
         peak = weight.max()
         weight = (weight / (peak or 1.0)) ** 2
-        for turned in (False, True):
-            own, k, l = (weight.T, self.columns, self.k) if turned else (weight, self.k, self.columns)
-            kept = _served_in_order(own, k, l)
-            if kept is not None:
-                return kept.T if turned else kept
-        from fsmf.kernels.b_matching_cpu import b_matching
+        kept = largest(weight, self.k)
+        if kept.sum(axis=0).max(initial=0) <= self.columns:
+            return kept
+        from fsmf.kernels.b_matching_cpu import b_matching, served_in_order
 
-        taken: NDArray[np.bool_] = b_matching(weight, self.k, self.columns)
-        return taken
+        for own, k, l in ((weight, self.k, self.columns), (weight.T, self.columns, self.k)):
+            suits, taken = served_in_order(np.ascontiguousarray(own), k, l)
+            if suits:
+                return np.asarray(taken if own is weight else taken.T)
+        return np.asarray(b_matching(weight, self.k, self.columns))
 
     def _resized(self, resize: Resize) -> Constraint:
         assert self.columns is not None
@@ -434,21 +438,6 @@ def as_constraint(given: Any) -> Constraint:
             "out, or give all supports"
         )
     return given if isinstance(given, Constraint) else OnSupport(given)
-
-
-def _served_in_order(weight: Array, k: int, l: int) -> NDArray[np.bool_] | None:
-    """Let each row in order take its k largest in columns with room; None unless no row loses by it."""
-    kept = largest(weight, k)
-    if kept.sum(axis=0).max(initial=0) <= l:
-        return kept
-    room = np.full(weight.shape[1], l)
-    for i, row in enumerate(kept):
-        own = largest(np.where(room > 0, weight[i], 0)[None], k)[0]
-        if not np.array_equal(np.sort(weight[i, own]), np.sort(weight[i, row])):
-            return None
-        kept[i] = own
-        room -= own
-    return kept
 
 
 def largest(weight: Array, k: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
@@ -33,17 +34,17 @@ class _Grouped(Constraint):
                 "Free"
             )
 
+    @abstractmethod
     def _most(self) -> tuple[int, str]:
         """The largest k, and what it is in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _groups(self, M: Array) -> Array:
         """Magnitudes, a group a row."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _places(self, groups: Array) -> Array:
         """An array of this shape from one of groups."""
-        raise NotImplementedError
 
     def _kept(self, M: Array) -> NDArray[np.bool_]:
         return self._places(largest(self._groups(M), self.k))

@@ -209,3 +209,8 @@ def test_equality_and_hash():
     assert fsmf.OnSupport(np.eye(2)) == fsmf.OnSupport(fsmf.Support(np.eye(2)))
     assert repr(fsmf.KSparse(3, 1)) == "KSparse(shape=(3,), k=1)"
     assert "2 places" in repr(fsmf.OnSupport(np.eye(2)))
+
+
+def test_the_base_constrains_nothing_by_itself():
+    with pytest.raises(TypeError, match="abstract"):
+        fsmf.Constraint((2, 2))
