@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from fsmf.supports.patterns import transposed
 from fsmf.supports.support import Support
 
 __all__ = [
@@ -56,10 +56,7 @@ class IndexLists:
 
     def transposed(self, width: int) -> IndexLists:
         """For each of the `width` values, the lists that contain it."""
-        ones = np.ones(self.indices.size, dtype=bool)
-        csr = sparse.csr_array((ones, self.indices, self.indptr), shape=(len(self), width))
-        csc = csr.tocsc()
-        return IndexLists(csc.indptr, csc.indices)
+        return IndexLists(*transposed(self.indptr, self.indices, width))
 
     @staticmethod
     def of_arrays(arrays: Sequence[Index]) -> IndexLists:

@@ -12,7 +12,10 @@ from scipy import sparse
 from fsmf.errors import InputTypeError, ShapeError, SupportError
 from fsmf.kernels.matrix import sound_csr
 
-__all__ = ["as_csr_pattern"]
+__all__ = ["as_csr_pattern", "transposed"]
+
+# Up to so many nonzeros a stable sort costs less than SciPy's constructors.
+_SHORT = 4096
 
 
 def as_csr_pattern(pattern: Any) -> sparse.csr_array:
@@ -30,6 +33,21 @@ def as_csr_pattern(pattern: Any) -> sparse.csr_array:
         )
     csr.sort_indices()
     return csr
+
+
+def transposed(
+    indptr: NDArray[np.integer[Any]], indices: NDArray[np.integer[Any]], width: int
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
+    """Turn compressed rows into compressed columns, `width` of them: where each starts, and its rows."""
+    height = len(indptr) - 1
+    if indices.size > _SHORT:
+        ones = np.ones(indices.size, dtype=bool)
+        csc = sparse.csr_array((ones, indices, indptr), shape=(height, width)).tocsc()
+        return csc.indptr, csc.indices
+    starts = np.zeros(width + 1, dtype=indices.dtype)
+    np.cumsum(np.bincount(indices, minlength=width), out=starts[1:])
+    rows = np.repeat(np.arange(height, dtype=indices.dtype), np.diff(indptr))
+    return starts, rows[np.argsort(indices, kind="stable")]
 
 
 def _is_coordinate_form(pattern: Any) -> bool:

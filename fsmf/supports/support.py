@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from fsmf.errors import InputTypeError, ShapeError, SupportError
-from fsmf.supports.patterns import as_csr_pattern
+from fsmf.supports.patterns import as_csr_pattern, transposed
 
 __all__ = ["Support", "Supports", "as_support", "as_supports", "pair"]
 
@@ -110,9 +110,11 @@ class Support:
     @cached_property
     def T(self) -> Support:
         """The transposed support, shape ``(n_columns, n_rows)``."""
-        transposed = Support(self.to_sparse().T)
-        transposed.__dict__["T"] = self
-        return transposed
+        turned = Support.__new__(Support)
+        turned._shape = self._shape[::-1]
+        turned._indptr, turned._indices = map(_frozen, transposed(self.indptr, self.indices, self._shape[1]))
+        turned.__dict__["T"] = self
+        return turned
 
     def row(self, i: int) -> NDArray[np.integer]:
         """Return the columns that row `i` may use, ascending; read-only."""

@@ -11,7 +11,7 @@ import numpy as np
 from fsmf.errors import OptionError
 from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.kronecker import KroneckerPattern
-from fsmf.supports.rank_one import equivalence_classes
+from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.joins import Joined, join, reach
@@ -156,12 +156,13 @@ def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
         return WellPosed(supports, chain) if chain else None
     if len(supports) == 1:
         return None
-    pattern = Pattern.of(supports)
+    classes = equivalence_classes(supports)
+    pattern = Pattern.of(classes)
     if (len(pattern.rows) + len(pattern.columns)) * len(pattern.ranks) > _QUICK:
         return None
     corner = find_corner(pattern)
     if corner:
-        return IllPosed(supports, witness_of(corner, supports))
+        return IllPosed(supports, witness_of(corner, classes, supports))
     proof = Prover(cheap=True).prove(pattern)
     return WellPosed(supports, proof) if proof else None
 
@@ -201,7 +202,7 @@ def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | U
     classes = equivalence_classes(supports)
     n_kinds = len(classes.layout.first_row) + len(classes.layout.first_column)
     if n_kinds * len(classes) <= _BITS:
-        return _check_whole(supports, deadline)
+        return _check_whole(supports, classes, deadline)
     label, groups = split(supports)
     proofs: dict[Pattern, Proof] = {}
     place: dict[Pattern, int] = {}
@@ -209,7 +210,7 @@ def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | U
     unanswered = None
     for group in groups:
         part = restricted(supports, group)
-        verdict = _check_whole(part, deadline)
+        verdict = _check_whole(part, equivalence_classes(part), deadline)
         if isinstance(verdict, IllPosed):
             assert not isinstance(verdict.proof, Lifted)
             components, rows, columns = (part.tolist() for part in group)
@@ -227,14 +228,16 @@ def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | U
     return WellPosed(supports, Split(tuple(label.tolist()), tuple(proofs.values()), proof_of))
 
 
-def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
+def _check_whole(
+    supports: Supports, classes: EquivalenceClasses, deadline: float
+) -> WellPosed | IllPosed | Undecided:
     """Decide a pair without splitting it first."""
     if thread_time() > deadline:
         return Undecided(supports, _TIME)
-    pattern = Pattern.of(supports)
+    pattern = Pattern.of(classes)
     corner = find_corner(pattern, deadline)
     if corner:
-        return IllPosed(supports, witness_of(corner, supports))
+        return IllPosed(supports, witness_of(corner, classes, supports))
     plain = Prover(deadline)
     proof = plain.prove(pattern)
     if proof:
@@ -242,7 +245,7 @@ def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | 
     if pattern.rank > _LIBRARY:
         two = find_two_class_minor(pattern, (thread_time() + deadline) / 2)
         if two:
-            return IllPosed(supports, limit_of_two_classes(pattern, two, supports))
+            return IllPosed(supports, limit_of_two_classes(pattern, two, classes, supports))
     # Few components are mostly decided by small minors, whose targets are easier to look at.
     if pattern.rank > _FEW:
         tight = find_rank_tight(supports, (thread_time() + deadline) / 2)
@@ -250,7 +253,7 @@ def _check_whole(supports: Supports, deadline: float) -> WellPosed | IllPosed | 
             return IllPosed(supports, tight)
     minor = find_minor(pattern, deadline)
     if minor:
-        return IllPosed(supports, witness_of(minor, supports))
+        return IllPosed(supports, witness_of(minor, classes, supports))
     # What is small is looked at from both sides; up to three components all minimal patterns are known.
     small = pattern.n_rows * pattern.n_columns <= _PLACES and _LIBRARY < pattern.rank <= _COMPONENTS
     prover = Prover((thread_time() + deadline) / 2 if small else deadline, plain=plain)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fsmf.supports.layout import Index, IndexLists
-from fsmf.supports.rank_one import equivalence_classes
+from fsmf.supports.rank_one import EquivalenceClasses
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.library import minimal_patterns
 from fsmf.wellposedness.pattern import Pattern, bits, union
@@ -252,9 +252,9 @@ def _place(
     return None
 
 
-def witness_of(minor: Minor, supports: Supports) -> Witness:
-    """Return the witness for supports in whose pattern the minor was found."""
-    rows, columns, members = images_of(supports)
+def witness_of(minor: Minor, classes: EquivalenceClasses, supports: Supports) -> Witness:
+    """Return the witness for supports, and their classes, in whose pattern the minor was found."""
+    rows, columns, members = images_of(classes)
 
     def images(kinds: Sequence[int], places: Sequence[Index]) -> list[int]:
         return [int(places[kind][kinds[:at].count(kind)]) for at, kind in enumerate(kinds)]
@@ -264,9 +264,8 @@ def witness_of(minor: Minor, supports: Supports) -> Witness:
     )
 
 
-def images_of(supports: Supports) -> tuple[list[Index], list[Index], Sequence[Index]]:
+def images_of(classes: EquivalenceClasses) -> tuple[list[Index], list[Index], Sequence[Index]]:
     """Return the rows and the columns of each kind of the pattern, and the components of each class."""
-    classes = equivalence_classes(supports)
     layout = classes.layout
     by_column = layout.columns.transposed(layout.n_column_types)
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 
 from fsmf.supports.layout import IndexLists
-from fsmf.supports.rank_one import equivalence_classes
+from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 
 __all__ = ["Pattern", "bits", "largest_flow", "mask_of", "union"]
 
@@ -79,9 +79,9 @@ class Pattern:
     ranks: tuple[int, ...]
 
     @classmethod
-    def of(cls, supports: Any) -> Self:
-        """Return the pattern of a pair of supports; linear in the nonzeros."""
-        classes = equivalence_classes(supports)
+    def of(cls, pair: Any) -> Self:
+        """Return the pattern of a pair of supports, or of its classes; linear in the nonzeros."""
+        classes = pair if isinstance(pair, EquivalenceClasses) else equivalence_classes(pair)
         layout = classes.layout
         n_column_types = layout.n_column_types
         rows = _masks(layout.memberships, len(classes))

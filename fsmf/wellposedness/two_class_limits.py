@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
+from fsmf.supports.rank_one import EquivalenceClasses
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.criteria import TwoClasses, two_classes
 from fsmf.wellposedness.minors import images_of
@@ -272,9 +273,11 @@ class _Units:
         self.Y += [(k, j, function) for j, function in y.items()]
 
 
-def limit_of_two_classes(pattern: Pattern, minor: TwoClassMinor, supports: Supports) -> TwoClassLimit:
+def limit_of_two_classes(
+    pattern: Pattern, minor: TwoClassMinor, classes: EquivalenceClasses, supports: Supports
+) -> TwoClassLimit:
     """Return the proof for supports in whose pattern two classes were found, the limit in normal form."""
-    rows_of, columns_of, members_of = images_of(supports)
+    rows_of, columns_of, members_of = images_of(classes)
     p, q = minor.classes
 
     def members(

@@ -223,9 +223,10 @@ class Witness:
             tuple((to_class[k], to_column[j], function) for k, j, function in self.Y),
             tuple((to_row[i], to_column[j], _renamed(c, moved)) for i, j, c in self.cofactors),
         )
+        misplaced = result._misplaced()
         for i, j, _ in self.cofactors:
             here = [to_class[k] for k in components(self.left, self.right, i, j)]
-            if result._misplaced() or sorted(here) != components(left, right, to_row[i], to_column[j]):
+            if misplaced or sorted(here) != components(left, right, to_row[i], to_column[j]):
                 raise InputError(
                     f"a witness was to be padded; the larger supports differ from it at row {to_row[i]}, "
                     f"column {to_column[j]}; pad from a sub-block with all the components that reach it"

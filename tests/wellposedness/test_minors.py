@@ -35,7 +35,7 @@ def test_corners_are_those_of_all_windows():
         assert (corner is not None) == has_corner(supports)
         found.append(corner is not None)
         if corner and len(found) < 40:
-            assert witness_of(corner, supports).verify()
+            assert witness_of(corner, fsmf.equivalence_classes(supports), supports).verify()
     assert 0 < sum(found) < len(found)
 
 
@@ -53,7 +53,7 @@ def test_small_patterns_are_found_in_larger_ones(which):
     found = Pattern.of(supports)
     minor = find_corner(found) or find_minor(found)
     assert minor is not None
-    witness = witness_of(minor, supports)
+    witness = witness_of(minor, fsmf.equivalence_classes(supports), supports)
     assert witness.supports == supports
     assert witness.verify()
 
