@@ -49,6 +49,7 @@ _ROOMS = {
     ),
     "supports.fixed": ("FixedSupport", "fixed"),
     "supports.graph": ("overlap_graph",),
+    "supports.groups": ("GroupSparse",),
     "supports.kronecker": ("Architecture", "Interface", "KroneckerPattern"),
     "supports.rank_one": (
         "Collision",

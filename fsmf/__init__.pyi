@@ -57,6 +57,7 @@ from fsmf.supports.families import random_supports as random_supports
 from fsmf.supports.fixed import FixedSupport as FixedSupport
 from fsmf.supports.fixed import fixed as fixed
 from fsmf.supports.graph import overlap_graph as overlap_graph
+from fsmf.supports.groups import GroupSparse as GroupSparse
 from fsmf.supports.kronecker import Architecture as Architecture
 from fsmf.supports.kronecker import Interface as Interface
 from fsmf.supports.kronecker import KroneckerPattern as KroneckerPattern

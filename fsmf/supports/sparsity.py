@@ -270,6 +270,12 @@ class BlockSparse(_Grouped):
             )
         return self.size // (self.block[0] * self.block[1]), "the number of blocks"
 
+    def margin(self, x: Array, outside: Array) -> float:
+        """Return the least gap of norms, or what stands at a zero within a block; see `Constraint.margin`."""
+        allowed = self._places(self._groups(x) > 0)
+        inside = float(np.where(allowed & (x == 0), np.abs(outside), 0.0).max())
+        return min(super().margin(x, outside), -inside if inside else np.inf)
+
     def _cut(self) -> tuple[int, int, int, int]:
         (m, n), (p, q) = self.shape, self.block
         return m // p, p, n // q, q

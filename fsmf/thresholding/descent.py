@@ -150,6 +150,7 @@ def iht(
     polish: bool = True,
     hessian: Hessian | None = None,
     rng: int | np.random.Generator = 0,
+    batches: Callable[[int], Loss] | None = None,
     callback: Callable[[int, float, Array], bool | None] | None = None,
 ) -> SparsePoint:
     """Minimise a differentiable loss under a sparsity constraint by iterative hard thresholding.
@@ -192,6 +193,10 @@ def iht(
         From x and flat indices to the second derivatives at these, for polishing.
     rng : int or numpy.random.Generator
         Seed of random starts and of the estimate; results are deterministic for a given seed.
+    batches : callable, optional
+        From the number of an iteration to the loss that this one goes by, such as that of some samples; a
+        start then takes all of its iterations. The trace and `stop_value` go by its values; `loss` judges
+        where starts begin and end, and what is polished.
     callback : callable, optional
         Called with the iteration, the loss and the point; returning True ends everything.
 
@@ -213,14 +218,18 @@ def iht(
     L, the loss never rises once the schedule is over. The point is a local answer: its `stability` says in
     which sense. Polishing never raises the loss.
 
-    **Cost.** A gradient and a projection an iteration; backtracking now and then one more.
+    With `batches` nothing is promised before polishing: the loss of each batch falls in its own step.
+
+    **Cost.** A gradient and a projection an iteration; backtracking now and then one more, and `batches` one
+    more each.
 
     References
     ----------
     T. Blumensath, M. E. Davies, "Iterative hard thresholding for compressed sensing", Appl. Comput. Harmon.
     Anal. 27 (2009), arXiv:0805.0510; P. Jain, A. Tewari, P. Kar, "On iterative hard thresholding methods for
     high-dimensional M-estimation", NIPS 2014, arXiv:1410.5137, for relaxing; A. Beck, Y. C. Eldar, SIAM J.
-    Optim. 23 (2013).
+    Optim. 23 (2013); N. Nguyen, D. Needell, T. Woolf, "Linear convergence of stochastic iterative greedy
+    algorithms with sparse constraints", IEEE Trans. Inf. Theory 63 (2017), arXiv:1407.0088, for batches.
 
     Examples
     --------
@@ -247,6 +256,7 @@ def iht(
         else time.perf_counter() + as_positive("max_seconds", max_seconds, zero=True),
         rtol=as_positive("rtol", rtol, zero=True),
         stop_value=stop_value,
+        batches=batches,
         callback=callback,
     )
     best: SparsePoint | None = None
@@ -274,6 +284,7 @@ class _Runner:
     deadline: float
     rtol: float
     stop_value: float
+    batches: Callable[[int], Loss] | None
     callback: Callable[[int, float, Array], bool | None] | None
 
     def run(self, x: Array, start: int) -> SparsePoint:
@@ -286,17 +297,23 @@ class _Runner:
         for i in range(self.max_iterations):
             tight = i >= self.schedule
             constraint = self.constraint if tight else self.constraint.loosened(1 - (i + 1) / self.schedule)
+            loss = self.loss
+            if self.batches is not None:
+                loss = self.batches(i)
+                value, gradient = _evaluated(loss, x)
             before = value
             if self.step is None:
                 fixed = not tight or not self.constraint.contains(x)
-                length, y, value, slope = self._shortened(x, before, gradient, length, constraint, fixed)
+                length, y, value, slope = _shortened(loss, x, before, gradient, length, constraint, fixed)
             else:
                 y = constraint.project(x - length * gradient)
-                value, slope = _evaluated(self.loss, y)
+                value, slope = _evaluated(loss, y)
             if not math.isfinite(value):
                 value, ending = before, Ending.DIVERGED
                 break
             moved = int(np.count_nonzero((x != 0) != (y != 0)))
+            # A batch that is at its best already says nothing about the steps of others.
+            is_longer = self.step is None and (self.batches is None or bool((y != x).any()))
             x, gradient = y, slope
             values.append(value)
             steps.append(length)
@@ -309,11 +326,12 @@ class _Runner:
             if value <= self.stop_value:
                 ending = Ending.REACHED
                 break
-            idle = idle + 1 if abs(before - value) <= self.rtol * abs(before) else 0
+            is_idle = self.batches is None and abs(before - value) <= self.rtol * abs(before)
+            idle = idle + 1 if is_idle else 0
             if idle >= _PATIENCE:
                 ending = Ending.CONVERGED
                 break
-            if self.step is None:
+            if is_longer:
                 length *= _LONGER
             if time.perf_counter() > self.deadline:
                 break
@@ -328,28 +346,29 @@ class _Runner:
             start=start,
         )
 
-    def _shortened(
-        self, x: Array, value: float, gradient: Array, length: float, constraint: Constraint, fixed: bool
-    ) -> tuple[float, Array, float, Array]:
-        """Halve a step until it gains enough; where the constraint tightens the loss may rise anyway."""
-        for _ in range(_HALVINGS):
-            y = constraint.project(x - length * gradient)
-            after, slope = _evaluated(self.loss, y)
-            change = y - x
-            gain = _GAIN * float(np.vdot(change, change)) / (2 * length)
-            if after <= value - gain:
-                break
-            if gain <= _ROUNDING * abs(value):
-                return length, x, value, gradient
-            if fixed and math.isfinite(after):
-                # What was cut off may cost more than any step gains: ask only that the model holds.
-                model = value + float(np.vdot(gradient, change)) + float(np.vdot(change, change)) / length
-                if after <= model:
-                    break
-            length /= 2
-        else:
+
+def _shortened(
+    loss: Loss, x: Array, value: float, gradient: Array, length: float, constraint: Constraint, fixed: bool
+) -> tuple[float, Array, float, Array]:
+    """Halve a step until it gains enough; where the constraint tightens the loss may rise anyway."""
+    for _ in range(_HALVINGS):
+        y = constraint.project(x - length * gradient)
+        after, slope = _evaluated(loss, y)
+        change = y - x
+        gain = _GAIN * float(np.vdot(change, change)) / (2 * length)
+        if after <= value - gain:
+            break
+        if gain <= _ROUNDING * abs(value):
             return length, x, value, gradient
-        return length, y, after, slope
+        if fixed and math.isfinite(after):
+            # What was cut off may cost more than any step gains: ask only that the model holds.
+            model = value + float(np.vdot(gradient, change)) + float(np.vdot(change, change)) / length
+            if after <= model:
+                break
+        length /= 2
+    else:
+        return length, x, value, gradient
+    return length, y, after, slope
 
 
 def _evaluated(loss: Loss, x: Array) -> tuple[float, Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -53,14 +54,14 @@ def _check(name: str, value: Any, *, below: float = np.inf, zero: bool = False) 
 
 
 @dataclass(frozen=True)
-class _Batches:
+class _Batches(ABC):
     """Gradients of batches: what SGD and Adam share."""
 
     learning_rate: float
-    batch_size: int | None
-    max_epochs: int
-    rtol: float
-    patience: int
+    batch_size: int | None = None
+    max_epochs: int = 200
+    rtol: float = 1e-6
+    patience: int = 10
 
     def __post_init__(self) -> None:
         _check("learning_rate", self.learning_rate)
@@ -70,8 +71,9 @@ class _Batches:
         as_count("patience", self.patience)
         _check("rtol", self.rtol, zero=True)
 
+    @abstractmethod
     def _direction(self, memory: dict[str, Any], gradient: Array) -> Array:
-        raise NotImplementedError
+        """Where to go, and what is remembered of the way."""
 
     def minimise(
         self, objective: Objective, parameters: Array, rng: np.random.Generator, report: Report
@@ -141,10 +143,6 @@ class SGD(_Batches):
     """
 
     learning_rate: float = 0.01
-    batch_size: int | None = None
-    max_epochs: int = 200
-    rtol: float = 1e-6
-    patience: int = 10
     momentum: float = 0.9
 
     def __post_init__(self) -> None:
@@ -200,10 +198,6 @@ class Adam(_Batches):
     """
 
     learning_rate: float = 1e-3
-    batch_size: int | None = None
-    max_epochs: int = 200
-    rtol: float = 1e-6
-    patience: int = 10
     betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:

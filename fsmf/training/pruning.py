@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import NotAttainedWarning, OptionError
-from fsmf.supports.constraints import Free, Joint, largest
+from fsmf.supports.constraints import Constraint, Free, Joint, largest
+from fsmf.supports.groups import GroupSparse
 from fsmf.supports.sizes import as_count
 from fsmf.supports.sparsity import KSparse
 from fsmf.supports.support import Support
 from fsmf.thresholding.descent import SparsePoint, iht
+from fsmf.thresholding.polishing import Loss
+from fsmf.training.layers import Layer
 from fsmf.training.monitor import Training
-from fsmf.training.network import SparseNetwork
+from fsmf.training.network import NetworkObjective, SparseNetwork
 from fsmf.training.optimizers import Optimizer
 
 __all__ = ["learn_supports", "prune", "prune_iteratively"]
@@ -29,11 +33,14 @@ def learn_supports(
     Y: Any,
     *,
     k: int,
+    unit: str = "weight",
+    batch_size: int | None = None,
     start: Any = "given",
     weight_decay: float = 0.0,
+    rng: int | np.random.Generator = 0,
     **options: Any,
 ) -> tuple[SparseNetwork, SparsePoint]:
-    """Train a network with at most k nonzero weights, by iterative hard thresholding of its loss.
+    """Train a network with few nonzero weights, or few neurons, by iterative hard thresholding of its loss.
 
     Weights may move: after each step on all of them, the k largest are kept. Biases are free.
 
@@ -44,14 +51,21 @@ def learn_supports(
     X, Y : array_like
         Samples and targets, as for `SparseNetwork.fit`.
     k : int
-        Number of nonzero weights of all layers together.
+        Number of nonzero weights of all layers together, or of hidden neurons.
+    unit : "weight" or "neuron"
+        What k counts. A neuron is the weights that lead into it and its bias, compared by their norm; the
+        output layer is free then.
+    batch_size : int, optional
+        Samples per iteration, drawn anew when all have been seen; all by default.
     start : "given", "zero", "random", "dense" or array_like
         Where the first start begins: at the network's parameters, or as `iht` says. Zero suits a single
         layer, and is a stationary point of more.
     weight_decay : float
         As for `SparseNetwork.fit`.
+    rng : int or numpy.random.Generator
+        Of random starts, of the order of batches and of estimates.
     **options
-        As for `iht`: among them `step`, `schedule`, `relax`, `starts`, `max_iterations`, `polish`, `rng`.
+        As for `iht`: among them `step`, `schedule`, `relax`, `starts`, `max_iterations`, `polish`.
 
     Returns
     -------
@@ -63,16 +77,17 @@ def learn_supports(
     Raises
     ------
     OptionError
-        If k is no number of weights, or an option is out of range.
+        If k is no number of weights or neurons, or an option is out of range.
     ShapeError, InputError, InputTypeError
         If the samples do not fit.
 
     Notes
     -----
-    **Guarantee.** As of `iht`: where the loss is smooth it does not rise once the schedule is over. The point
-    is a local answer.
+    **Guarantee.** As of `iht`: where the loss is smooth it does not rise once the schedule is over, unless it
+    goes by batches. The point is a local answer.
 
-    **Cost.** Per iteration one gradient of all samples, now and then two, and three vectors of parameters.
+    **Cost.** Per iteration one gradient of all samples, now and then two, and three vectors of parameters;
+    with batches two or three gradients of each.
 
     References
     ----------
@@ -89,13 +104,72 @@ def learn_supports(
     >>> network.layers[0].supports[0].toarray().astype(int), point.stability.stable
     (array([[0, 0, 0, 1, 0, 0]]), True)
     """
-    n_weights, n_biases = network.n_weights, network.n_parameters - network.n_weights
-    weights = KSparse((n_weights,), as_count("k", k))
-    constraint = Joint([weights, Free((n_biases,))]) if n_biases else weights
+    if unit not in ("weight", "neuron"):
+        raise OptionError(f"unit takes 'weight' or 'neuron'; found {unit!r}; give one of these")
+    generator, k, n_weights = np.random.default_rng(rng), as_count("k", k), network.n_weights
+    if unit == "neuron":
+        constraint: Constraint = GroupSparse(_neurons(network), k)
+    else:
+        constraint, n_biases = KSparse((n_weights,), k), network.n_parameters - n_weights
+        constraint = Joint([constraint, Free((n_biases,))]) if n_biases else constraint
     if isinstance(start, str) and start == "given":
         start = network.parameters
-    point = iht(network.objective(X, Y, weight_decay=weight_decay), constraint, start=start, **options)
-    return _restricted(network, point.x, point.places[:n_weights]), point
+    objective = network.objective(X, Y, weight_decay=weight_decay)
+    if batch_size is not None:
+        options["batches"] = _Minibatches(objective, as_count("batch_size", batch_size), generator)
+    point = iht(objective, constraint, start=start, rng=generator, **options)
+    places = point.places
+    if unit == "neuron":
+        places = places & _fed(network, places)
+    return _restricted(network, point.x, places[:n_weights]), point
+
+
+class _Minibatches:
+    """From the number of an iteration to the loss on some samples, drawn anew when all have been seen."""
+
+    def __init__(self, objective: NetworkObjective, size: int, rng: np.random.Generator) -> None:
+        self._objective, self._rng = objective, rng
+        n = objective.n_samples
+        self._cuts = list(range(0, n, size))
+        self._order, self._size = np.arange(n), size
+
+    def __call__(self, i: int) -> Loss:
+        i %= len(self._cuts)
+        if not i:
+            self._rng.shuffle(self._order)
+        some = self._order[self._cuts[i] : self._cuts[i] + self._size].copy()
+        return lambda parameters: self._objective(parameters, some)
+
+
+def _neurons(network: SparseNetwork) -> NDArray[np.intp]:
+    """The hidden neuron to which each parameter leads, numbered through all layers; −1 for the output."""
+    labels = np.full(network.n_parameters, -1, dtype=np.intp)
+    first = 0
+    for layer in network.layers[1:]:
+        support, place = _plain(layer)
+        rows, _ = support.coordinates()
+        labels[place] = rows + first
+        neurons = np.arange(support.shape[0])
+        labels[layer.bias] = (neurons + first)[: layer.bias.stop - layer.bias.start]
+        first += support.shape[0]
+    if not first:
+        raise OptionError("neurons are those of hidden layers; found a network without; use unit='weight'")
+    is_hidden = labels >= 0
+    labels[is_hidden] = np.unique(labels[is_hidden], return_inverse=True)[1]
+    return labels
+
+
+def _fed(network: SparseNetwork, places: Array) -> NDArray[np.bool_]:
+    """Which parameters do not lead away from a hidden neuron that nothing leads into."""
+    fed = np.ones(network.n_parameters, dtype=bool)
+    for layer, below in pairwise(network.layers):
+        (rows, _), place = (below.supports[0].coordinates()), below.places[0]
+        is_fed = np.zeros(below.supports.shape[0], dtype=bool)
+        is_fed[rows[places[place]]] = True
+        is_fed[: below.bias.stop - below.bias.start] |= places[below.bias]
+        support, place = _plain(layer)
+        fed[place] = is_fed[support.coordinates()[1]]
+    return fed
 
 
 def prune(network: SparseNetwork, k: int) -> SparseNetwork:
@@ -226,12 +300,7 @@ def _restricted(network: SparseNetwork, parameters: Array, kept: Array) -> Spars
     """The network on those of its places that are kept, with parameters of the given network."""
     supports = []
     for layer in network.layers:
-        if len(layer.supports) > 1:
-            raise OptionError(
-                f"layers must have one support each; found a product of {len(layer.supports)}; give a "
-                "network of plain supports"
-            )
-        (support,), (place,) = layer.supports, layer.places
+        support, place = _plain(layer)
         rows, columns = support.coordinates()
         own = kept[place]
         supports.append(Support(((rows[own], columns[own]), support.shape)))
@@ -240,3 +309,14 @@ def _restricted(network: SparseNetwork, parameters: Array, kept: Array) -> Spars
     n_weights = network.n_weights
     made.parameters = np.concatenate([parameters[:n_weights][kept], parameters[n_weights:]])
     return made
+
+
+def _plain(layer: Layer) -> tuple[Support, slice]:
+    """The support of a layer that is not a product, and where its values are."""
+    if len(layer.supports) > 1:
+        raise OptionError(
+            f"layers must have one support each; found a product of {len(layer.supports)}; give a network of "
+            "plain supports"
+        )
+    (support,), (place,) = layer.supports, layer.places
+    return support, place

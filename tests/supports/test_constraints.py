@@ -12,6 +12,8 @@ import fsmf
 from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
 
 SHAPE = (3, 4)
+# Groups of one, two, three and four entries, and two that belong to none.
+LABELS = np.array([[0, 1, 1, -1], [2, 2, 2, 3], [3, 3, 3, -1]])
 
 # Each constraint with what it allows, said again in other words.
 KINDS = {
@@ -36,6 +38,10 @@ KINDS = {
     "block": (
         fsmf.BlockSparse(SHAPE, 2, block=(1, 2)),
         lambda P: P.reshape(3, 2, 2).any(axis=2).sum() <= 2,
+    ),
+    "group": (
+        fsmf.GroupSparse(LABELS, 2),
+        lambda P: len(set(LABELS[P & (LABELS >= 0)])) <= 2,
     ),
     "free": (fsmf.Free(SHAPE), lambda P: True),
     "support": (fsmf.OnSupport(np.eye(3, 4)), lambda P: not (P & (np.eye(3, 4) == 0)).any()),
@@ -144,6 +150,7 @@ def test_resizing():
     assert fsmf.RowColumnSparse((4, 5), 1).relaxed(2) == fsmf.RowColumnSparse((4, 5), 2)
     assert fsmf.RowColumnSparse((4, 5), 1).loosened(1) == fsmf.RowColumnSparse((4, 5), 5, columns=4)
     assert fsmf.BlockSparse((4, 4), 1, block=2).loosened(1).k == 4
+    assert fsmf.GroupSparse([0, 1, 1], 1).relaxed(2) == fsmf.GroupSparse([0, 1, 1], 2)
     for constraint in (fsmf.Free((2, 2)), fsmf.OnSupport(np.eye(2))):
         assert constraint.loosened(0.5) is constraint
 
@@ -177,12 +184,30 @@ def test_margin_tells_whether_another_entry_would_be_kept(name):
         lambda: fsmf.BlockSparse(SHAPE, 1, block=2),
         lambda: fsmf.BlockSparse(SHAPE, 7, block=(1, 2)),
         lambda: fsmf.BlockSparse(SHAPE, 1, block=(1, 2, 1)),
+        lambda: fsmf.GroupSparse([0, 1, 1], 3),
+        lambda: fsmf.GroupSparse([0, 2], 1),
+        lambda: fsmf.GroupSparse([-1, -1], 1),
         lambda: fsmf.Free(0),
     ],
 )
 def test_bad_numbers(make):
     with pytest.raises(OptionError, match="found"):
         make()
+
+
+def test_groups_are_numbered():
+    with pytest.raises(InputTypeError, match="number the groups"):
+        fsmf.GroupSparse([0.0, 1.0], 1)
+    assert repr(fsmf.GroupSparse(LABELS, 2)) == "GroupSparse((3, 4), 2 of 4 groups)"
+
+
+def test_zeros_within_what_is_kept_have_to_stay_zero():
+    """Of groups and blocks, all entries are allowed where one is."""
+    x, outside = np.array([[2.0, 0.0, 0.0, 0.0]]), np.array([[0.0, 0.5, 0.0, 0.0]])
+    for constraint in (fsmf.GroupSparse([[0, 0, 1, 1]], 1), fsmf.BlockSparse((1, 4), 1, block=(1, 2))):
+        assert constraint.margin(x, outside) == -0.5
+        assert constraint.margin(x, np.roll(outside, 1)) == 1.5
+    assert fsmf.GroupSparse([[0, 1, -1, 1]], 1).margin(x, np.roll(outside, 1)) == -0.5
 
 
 @pytest.mark.parametrize("kind", [fsmf.RowSparse, fsmf.ColumnSparse, fsmf.RowColumnSparse, fsmf.NM])

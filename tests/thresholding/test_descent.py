@@ -168,6 +168,42 @@ def test_parts_of_a_vector_have_their_own_budgets():
     assert point.stability.stable
 
 
+@pytest.mark.parametrize("step", ["backtracking", 0.4])
+def test_batches_take_turns_and_all_iterations(step):
+    """The trace is of their values; the whole loss judges the end."""
+    parts = [Quadratic(seed) for seed in range(3)]
+    for part in parts:
+        part.c = parts[0].c * (np.arange(10) < 3)  # all have the same minimum, of three places
+
+    def loss(x):
+        found = [part(x) for part in parts]
+        return sum(value for value, _ in found) / 3, sum(gradient for _, gradient in found) / 3
+
+    seen = []
+    point = fsmf.iht(
+        loss,
+        fsmf.KSparse(10, 3),
+        step=step,
+        batches=lambda i: parts[i % 3],
+        max_iterations=200,
+        polish=False,
+        callback=lambda i, value, x: seen.append(parts[i % 3](x)[0] - value),
+    )
+    assert np.abs(seen).max() <= 1e-12
+    assert len(point.trace) == 200
+    assert point.ending is fsmf.Ending.OUT_OF_BUDGET
+    assert point.value == loss(point.x)[0]
+    np.testing.assert_allclose(point.x, parts[0].c, atol=1e-6)
+
+
+def test_batches_at_their_best_leave_the_others_their_steps():
+    flat = (lambda x: (0.0, np.zeros(10)), Quadratic(0))
+    point = fsmf.iht(
+        Quadratic(0), fsmf.KSparse(10, 3), batches=lambda i: flat[i >= 1800], max_iterations=1900
+    )
+    assert point.value <= Quadratic(0).best(3) * 1.5
+
+
 def test_endings():
     loss = Quadratic(0)
     constraint = fsmf.KSparse(10, 3)

@@ -49,6 +49,59 @@ def test_hidden_layers_and_biases_are_learned_on_few_weights():
     np.testing.assert_allclose(found.biases[0], point.x[dense.n_weights : dense.n_weights + 1])
 
 
+@pytest.mark.parametrize("biases", [True, False])
+def test_few_neurons_are_learned_and_the_others_are_gone(biases):
+    """In a network of three layers, of which the middle one has fewer places."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 5))
+    Y = np.maximum(X[:, :2] + X[:, 2:4], 0) @ [[1.0, -1.0], [2.0, 0.5]]
+    allowed = [np.ones((2, 4)), rng.random((4, 10)) < 0.7, np.ones((10, 5))]
+    dense = SparseNetwork(allowed, biases=biases, rng=1)
+    found, point = learn_supports(dense, X, Y, k=6, unit="neuron", schedule=200, max_iterations=1500)
+    first, second = found.layers[2].supports[0].toarray(), found.layers[1].supports[0].toarray()
+    alive, then = first.any(axis=1), second.any(axis=1)
+    assert alive.sum() + then.sum() <= 6
+    assert first[alive].all()
+    np.testing.assert_array_equal(second[then], allowed[1][then] & alive)
+    np.testing.assert_array_equal(found.layers[0].supports[0].toarray(), np.tile(then, (2, 1)))
+    whole = SparseNetwork(allowed, biases=biases, rng=1)
+    whole.parameters = point.x
+    np.testing.assert_allclose(found.predict(X), whole.predict(X), atol=1e-12)
+    assert found.loss(X, Y) == pytest.approx(point.value)
+    assert point.value < 0.05 * np.var(Y, axis=0).sum() / 2
+
+
+def test_batches_find_a_planted_layer_and_all_samples_at_once_are_no_batch():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((240, 30))
+    w = np.zeros(30)
+    w[[3, 14, 15, 9]] = [2.0, -1.0, 3.0, 1.0]
+    dense = SparseNetwork([np.ones((1, 30))], biases=False, rng=0)
+    options = {"k": 4, "start": "zero", "step": 0.3, "max_iterations": 60, "rng": 1}
+    found, point = learn_supports(dense, X, X @ w, batch_size=50, **options)
+    np.testing.assert_allclose(point.x, w, atol=1e-9)
+    assert found.n_weights == 4
+    assert len(point.trace) == 60
+    whole, once = (
+        learn_supports(dense, X, X @ w + 1, polish=False, rtol=0, **options, **batches)[1].x
+        for batches in ({}, {"batch_size": 500})
+    )
+    np.testing.assert_allclose(whole, once, rtol=1e-12)
+
+
+def test_batches_train_hidden_layers():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 6))
+    Y = np.abs(X[:, :1] - X[:, 3:4])
+    dense = SparseNetwork([np.ones((1, 6)), np.ones((6, 6))], rng=1)
+    runs = [
+        learn_supports(dense, X, Y, k=10, batch_size=64, schedule=300, max_iterations=1000, polish=False)[1]
+        for _ in "ab"
+    ]
+    np.testing.assert_array_equal(runs[0].x, runs[1].x)
+    assert runs[0].value < 0.1 * np.var(Y) / 2
+
+
 def test_where_weights_may_be_is_kept():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((50, 6))
@@ -125,6 +178,11 @@ def test_options_make_sense():
         prune(network, 0)
     with pytest.raises(OptionError, match="share"):
         prune_iteratively(network, X, np.zeros((3, 3)), k=2, share=1.0)
+    for options in ({"unit": "layer"}, {"unit": "neuron", "k": 8}, {"batch_size": 0}):
+        with pytest.raises(OptionError, match="found"):
+            learn_supports(network, X, np.zeros((3, 3)), **{"k": 2} | options)
+    with pytest.raises(OptionError, match="hidden layers"):
+        learn_supports(SparseNetwork([np.ones((3, 5))]), X, np.zeros((3, 3)), k=1, unit="neuron")
     product = SparseNetwork([np.ones((2, 8)), fsmf.butterfly(8)], rng=0)
     with pytest.raises(OptionError, match="one support each"):
         prune(product, 5)
