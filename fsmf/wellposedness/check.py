@@ -19,9 +19,9 @@ from fsmf.wellposedness.lifting import Lifted, lift
 from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
-from fsmf.wellposedness.rank_tight import find_rank_tight
 from fsmf.wellposedness.search import Prover
 from fsmf.wellposedness.splits import Split, restricted, split
+from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_two_classes
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.verification import as_pair
@@ -39,8 +39,8 @@ _QUICK = 100_000
 _PLACES, _COMPONENTS = 20, 5
 # So many components are decided by known minors alone.
 _LIBRARY = 3
-# Up to so many components, limits of the highest rank are not looked for.
-_FEW = 4
+# Up to so many components, limits of the highest rank are looked for last; beyond, so many are tried first.
+_FEW, _GLANCE = 4, 30
 _TRIED = (
     "2×2 corners",
     "free entries and groups",
@@ -248,12 +248,16 @@ def _check_whole(
             return IllPosed(supports, limit_of_two_classes(pattern, two, classes, supports))
     # Few components are mostly decided by small minors, whose targets are easier to look at.
     if pattern.rank > _FEW:
-        tight = find_rank_tight(supports, (thread_time() + deadline) / 2)
+        tight = find_rank_tight(supports, (thread_time() + deadline) / 2, tries=_GLANCE)
         if tight:
             return IllPosed(supports, tight)
     minor = find_minor(pattern, deadline)
     if minor:
         return IllPosed(supports, witness_of(minor, classes, supports))
+    if pattern.rank > _LIBRARY:
+        tight = find_rank_tight(supports, (thread_time() + deadline) / 2)
+        if tight:
+            return IllPosed(supports, tight)
     # What is small is looked at from both sides; up to three components all minimal patterns are known.
     small = pattern.n_rows * pattern.n_columns <= _PLACES and _LIBRARY < pattern.rank <= _COMPONENTS
     prover = Prover((thread_time() + deadline) / 2 if small else deadline, plain=plain)

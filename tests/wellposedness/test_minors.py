@@ -7,10 +7,12 @@ import pytest
 from small_patterns import orbits, random_pair, supports_of
 
 import fsmf
+from fsmf.wellposedness.elimination import Attainable, Unattainable, is_attainable
 from fsmf.wellposedness.library import minimal_patterns
 from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
 from fsmf.wellposedness.pattern import Pattern
-from fsmf.wellposedness.rank_tight import RankTight, find_rank_tight
+from fsmf.wellposedness.rank_tight import RankTight
+from fsmf.wellposedness.tight_targets import find_rank_tight
 
 
 def has_corner(supports):
@@ -80,7 +82,6 @@ EXAMPLES = list(rank_tight_examples())[:8]
 
 def test_ranks_prove_and_agree_with_small_minors():
     assert len(EXAMPLES) >= 5
-    assert {found.by_rows for _, found in EXAMPLES} <= {True, False}
     for supports, found in EXAMPLES:
         assert found.supports == supports
         assert found.verify()
@@ -102,14 +103,55 @@ def test_closed_patterns_are_not_proved_ill_posed_by_ranks():
 
 
 def test_spoiled_rank_proofs_fail():
-    for _, found in EXAMPLES[:3]:
+    for supports, found in EXAMPLES[:3]:
         curve = found.curve
         i, j, value = curve.target[0]
         wrong = [
             replace(found, curve=replace(curve, target=((i, j, value + 1), *curve.target[1:]))),
             replace(found, curve=replace(curve, X=curve.X[1:])),
             replace(found, curve=replace(curve, Y=curve.Y[1:])),
-            replace(found, second=found.first),
-            replace(found, second=99),
+            replace(found, members=(*found.members, found.members[0])),
+            replace(found, members=()),
+            replace(found, members=(99,)),
+            replace(found, members=tuple(set(range(supports[1].shape[0])) - set(found.members))),
         ]
         assert not any(bool(proof.verify()) for proof in wrong)
+
+
+def test_exact_membership_agrees_with_ranks():
+    """Elimination, which knows nothing of ranks of this kind, finds that small targets are no products."""
+    settled = 0
+    for supports, found in EXAMPLES:
+        answer = is_attainable(found.matrix(), supports, max_seconds=0.5)
+        assert not isinstance(answer, Attainable)
+        settled += isinstance(answer, Unattainable)
+    assert settled >= 3
+
+
+@pytest.mark.parametrize(("n", "r", "density"), [(8, 4, 0.7), (16, 8, 0.8), (32, 16, 0.8), (32, 16, 0.9)])
+def test_dense_supports_with_fewer_components_than_rows_are_ill_posed(n, r, density):
+    rng = np.random.default_rng(n)
+    supports = fsmf.pair(rng.random((n, r)) < density, rng.random((n, r)) < density)
+    found = find_rank_tight(supports)
+    assert found is not None
+    assert found.verify()
+    # Followed in floating point, the error falls with t, and the factors grow with 1/t.
+    errors = [abs(X @ Y - found.matrix()).max() for X, Y in (found.numeric(t) for t in (1e-2, 1e-4))]
+    norms = [abs(Y).max() for _, Y in (found.numeric(t) for t in (1e-2, 1e-4))]
+    assert 0 < errors[1] < errors[0] / 50
+    assert norms[1] > 50 * norms[0]
+
+
+def test_full_factors_leave_no_component_short():
+    """Where one factor is full, or each component has all rows or all columns, every rank fits."""
+    rng = np.random.default_rng(5)
+    for left, right in (
+        (np.ones((6, 4)), np.ones((4, 7))),
+        (np.ones((6, 6)), rng.random((6, 6)) < 0.8),
+        (np.c_[np.ones((6, 3)), rng.random((6, 3)) < 0.5], np.r_[rng.random((3, 6)) < 0.5, np.ones((3, 6))]),
+    ):
+        right = np.asarray(right, dtype=bool)
+        right[np.arange(min(right.shape)), np.arange(min(right.shape))] = True
+        left = np.asarray(left, dtype=bool)
+        left[0] = True
+        assert find_rank_tight(fsmf.as_supports([left, right]), tries=60) is None

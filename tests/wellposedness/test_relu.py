@@ -98,8 +98,8 @@ def test_units_that_cannot_help_do_not_count():
 def test_a_proof_by_ranks_carries_over():
     supports = fsmf.pair([[1, 0], [1, 1], [0, 1]], [[1, 0], [1, 1], [0, 1]])
     linear = fsmf.check_well_posedness(supports)
-    from fsmf.wellposedness.rank_tight import find_rank_tight
     from fsmf.wellposedness.relu import n_points_for
+    from fsmf.wellposedness.tight_targets import find_rank_tight
 
     tight = replace(linear, proof=find_rank_tight(supports))
     assert isinstance(tight.proof, RankTight)
