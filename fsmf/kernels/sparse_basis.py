@@ -114,10 +114,13 @@ def _shrunk(V: Array, Q: Array) -> Array:
 
 
 def _exact(U: Array, Q: Array) -> Array:
-    """What is least where U Q is small, a unit column each; the limit is lowered in steps."""
+    """What is least where U Q is small, a unit column each, once; the limit is lowered in steps."""
     for share in _ZEROS:
         size = np.abs(U @ Q)
-        small = (size < share * size.max(axis=0)).astype(float)
+        small = (size < share * size.max(axis=0)).T
+        # Hundreds of candidates are small at a dozen different sets of places.
+        first = np.unique(np.packbits(small, axis=1), axis=0, return_index=True)[1]
+        small = small[np.sort(first)].T.astype(float)
         gram = np.einsum("mc,mi,mj->cij", small, U.conj(), U, optimize=True)
         Q = np.linalg.eigh(gram)[1][:, :, 0].T
     return Q
@@ -125,16 +128,17 @@ def _exact(U: Array, Q: Array) -> Array:
 
 def _independent(Q: Array, order: Array, least: float) -> list[int]:
     """Columns of Q in an order, those left out that nearly depend on the ones before."""
-    r = len(Q)
+    rest = Q[:, order]
     kept: list[int] = []
-    W = np.zeros((r, 0), dtype=Q.dtype)
-    for j in order:
-        rest = Q[:, j] - W @ (W.conj().T @ Q[:, j])
-        rest -= W @ (W.conj().T @ rest)
-        size = np.linalg.norm(rest)
-        if size > least:
-            kept.append(int(j))
-            W = np.concatenate([W, (rest / size)[:, None]], axis=1)
-            if len(kept) == r:
-                break
+    position = 0
+    while len(kept) < len(Q):
+        # Columns that nearly depend on those kept stay so.
+        far = np.flatnonzero(np.linalg.norm(rest[:, position:], axis=0) > least)
+        if not len(far):
+            break
+        position += int(far[0])
+        kept.append(int(order[position]))
+        w = rest[:, position] / np.linalg.norm(rest[:, position])
+        position += 1
+        rest -= w[:, None] * (w.conj() @ rest)
     return kept

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.errors import OptionError
 from fsmf.factorization import Certificate
+from fsmf.kernels.exchange import exchange
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.sparse_basis import sparse_basis
 from fsmf.solvers.base import Cost
@@ -32,6 +33,12 @@ _LOOK, _PATIENCE = 10, 2
 # Spaces of more dimensions are not searched for sparse vectors: too many sets of places would be needed.
 _MOST = 48
 
+# Factors with a smaller error, relative to A, are left to the solver that has their supports next.
+_FOUND = 1e-9
+
+# Entries below this share of the largest of their component are zeros that rounding hides.
+_ZERO = 1e-8
+
 
 class Candidate(NamedTuple):
     """Factors that meet the constraints, and the start that led to them."""
@@ -46,8 +53,10 @@ class PALM:
 
     Each factor moves against its gradient, by the inverse of the Lipschitz constant that the others give it,
     and is projected onto its constraint. Two factors of fewer components than the sides of A are first sought
-    among sparse vectors that span the columns, or the rows, of A: for products without much noise this finds
-    the factors at once. Then come random starts, whose constraints tighten from none at all.
+    among sparse vectors that span the columns, or the rows, of A. Where one of the two factors so found is
+    sparse and the other is not, multiples of components move from one to another, which leaves the product
+    as it is. For products without noise this finds the factors at once. Then come random starts, whose
+    constraints tighten from none at all.
 
     Parameters
     ----------
@@ -79,7 +88,7 @@ class PALM:
     found.
 
     **Cost.** Per sweep O(m n r) for each factor and its projection; the search for sparse vectors
-    O(r³ + m r²) for some 32 r candidates.
+    O(r³ + m r²) for some 32 r candidates; a move O(r² s²) for s nonzeros a component.
 
     References
     ----------
@@ -167,7 +176,8 @@ class PALM:
                     B = A.T if turned else A
                     name = f"{'' if sharp else 'shrunk '}sparse {'rows' if turned else 'columns'}"
                     X, Y = _spanned(B, sparse_basis(B, r, rng, sharp=sharp), r)
-                    yield name, [Y.T, X.T] if turned else [X, Y], 0
+                    pair = [Y.T, X.T] if turned else [X, Y]
+                    yield name, _exchanged(pair, constraints) if sharp else pair, 0
         for i in range(self.starts):
             factors = [np.asarray(rng.standard_normal(one.shape), dtype=A.dtype) for one in constraints]
             for X, one in zip(factors, constraints, strict=True):
@@ -186,6 +196,8 @@ class PALM:
             factors = [one.project(X) for one, X in zip(constraints, factors, strict=True)]
         last = list(factors)
         best, least = factors, frobenius_norm(A - multiplied(factors)) if not schedule else math.inf
+        if least <= _FOUND:
+            return best
         idle = 0
         for sweep in range(self.max_sweeps):
             share = 1 - (sweep + 1) / schedule if sweep < schedule else 0.0
@@ -215,6 +227,21 @@ class PALM:
             new[i] = one.project(X - step * gradient)
             left = new[i] if left is None else left @ new[i]
         return new, factors
+
+
+def _exchanged(pair: list[Array], constraints: Constraints) -> list[Array]:
+    """A pair with the same product and, where there is one nearby, no more nonzeros than allowed."""
+    left, right = (one.quotas() for one in constraints)
+    if left is None or right is None:
+        return pair
+    X, Y = (
+        np.where(np.abs(Z) > _ZERO * np.abs(Z).max(axis=axis, keepdims=True), Z, 0)
+        for axis, Z in enumerate(pair)
+    )
+    X, Y, _ = exchange(X, Y, left[:2], right[:2])
+    pair = [X, Y]
+    balance(pair)
+    return pair
 
 
 def _spanned(A: Array, X: Array, r: int) -> tuple[Array, Array]:

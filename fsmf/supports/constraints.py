@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ __all__ = [
     "Free",
     "Joint",
     "OnSupport",
+    "Quotas",
     "RowColumnSparse",
     "as_constraint",
     "largest",
@@ -31,6 +32,24 @@ __all__ = [
 Array = NDArray[Any]
 # From a number of places allowed, and the largest that makes sense, to another.
 Resize = Callable[[int, int], int]
+
+
+class Quotas(NamedTuple):
+    """Hold a constraint that allows so many nonzeros in each of several disjoint groups of places.
+
+    Attributes
+    ----------
+    group : ndarray of int
+        For each place the group it belongs to.
+    room : ndarray of int, shape (n_groups,)
+        How many nonzeros each has room for.
+    most : ndarray of int, shape (n_groups,)
+        How many it would have room for where the constraint is as loose as its kind can be.
+    """
+
+    group: NDArray[np.int64]
+    room: NDArray[np.int64]
+    most: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -104,6 +123,10 @@ class Constraint(ABC):
         """Return whether an array meets the constraint; its zeros count as such, not its shape of storage."""
         M = self._checked(M)
         return bool((self._kept(M) | (M == 0)).all())
+
+    def quotas(self) -> Quotas | None:
+        """Return what disjoint groups of places have room for; None where that is not what is asked."""
+        return None
 
     def loosened(self, share: float) -> Constraint:
         """Return this kind of constraint with more places: all for a share of 1, no more for 0."""
@@ -180,6 +203,10 @@ class Free(Constraint):
         """Return minus the largest magnitude outside the nonzeros of x."""
         return -float(np.where(x != 0, 0.0, np.abs(outside)).max())
 
+    def quotas(self) -> Quotas:
+        """Return one group with room for all."""
+        return Quotas(np.zeros(self.shape, np.int64), np.array([self.size]), np.array([self.size]))
+
     def _kept(self, M: Array) -> NDArray[np.bool_]:
         return np.ones(self.shape, dtype=bool)
 
@@ -224,6 +251,11 @@ class OnSupport(Constraint):
     def margin(self, x: Array, outside: Array) -> float:
         """Return minus the largest magnitude at the places allowed where x is zero."""
         return -float(np.where((x != 0) | ~self._allowed, 0.0, np.abs(outside)).max())
+
+    def quotas(self) -> Quotas:
+        """Return the places allowed as a group with room for all, and the others as one with none."""
+        room = np.array([int(self._allowed.sum()), 0])
+        return Quotas((~self._allowed).astype(np.int64), room, room)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, OnSupport) and np.array_equal(self._allowed, other._allowed)

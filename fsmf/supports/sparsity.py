@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import OptionError
-from fsmf.supports.constraints import Constraint, Resize, largest
+from fsmf.supports.constraints import Constraint, Quotas, Resize, largest
 from fsmf.supports.sizes import as_count, as_counts
 
 __all__ = ["BlockSparse", "ColumnSparse", "KSparse", "NM", "RowSparse"]
@@ -45,6 +45,13 @@ class _Grouped(Constraint):
     @abstractmethod
     def _places(self, groups: Array) -> Array:
         """An array of this shape from one of groups."""
+
+    def quotas(self) -> Quotas | None:
+        """Return the groups, each with room for k."""
+        most = self._most()[0]
+        n = self.size // most
+        group = self._places(np.repeat(np.arange(n), most).reshape(n, most))
+        return Quotas(group, np.full(n, self.k), np.full(n, most))
 
     def _kept(self, M: Array) -> NDArray[np.bool_]:
         return self._places(largest(self._groups(M), self.k))
@@ -275,6 +282,9 @@ class BlockSparse(_Grouped):
         allowed = self._places(self._groups(x) > 0)
         inside = float(np.where(allowed & (x == 0), np.abs(outside), 0.0).max())
         return min(super().margin(x, outside), -inside if inside else np.inf)
+
+    def quotas(self) -> None:
+        """Return nothing: blocks count, not entries."""
 
     def _cut(self) -> tuple[int, int, int, int]:
         (m, n), (p, q) = self.shape, self.block

@@ -33,22 +33,17 @@ def planted(kind, r, k, seed, n=32, noise=0.0):
 
 
 @pytest.mark.parametrize(
-    ("kind", "r", "k", "least"),
-    [("column", 4, 4, 5), ("row", 8, 1, 5), ("row", 8, 2, 4), ("column", 8, 4, 5), ("column", 8, 8, 5)],
+    ("kind", "r", "k"),
+    [
+        *(("column", 4, 4), ("row", 8, 1), ("row", 8, 2), ("column", 8, 4), ("column", 8, 8)),
+        *(("total", 4, 16), ("total", 8, 32), ("total", 8, 64), ("row", 16, 2), ("total", 16, 64)),
+    ],
 )
-def test_planted_products_are_found(kind, r, k, least):
-    """Published for such a method without sparse vectors: 5, 5, 3, 2 and 0 of 5, after five starts each."""
-    found = 0
-    for seed in range(5):
-        A, constraints = planted(kind, r, k, seed)
-        F = solve(A, constraints, solver=fsmf.PALM(starts=0))
-        found += F.relative_error < 1e-6
-    assert found >= least
-
-
-def test_few_in_all_are_found_with_random_starts():
-    found = sum(solve(*planted("total", 4, 16, seed)).relative_error < 1e-6 for seed in range(5))
-    assert found >= 4
+def test_planted_products_are_found(kind, r, k):
+    """Published for PALM from five random starts, of 5: 5, 5, 3, 2, 0 and 5, 0, 0, 0, 0."""
+    for seed in range(3):
+        F = solve(*planted(kind, r, k, seed), solver=fsmf.PALM(starts=0))
+        assert F.relative_error < 1e-6
 
 
 def test_noise_is_left():

@@ -239,3 +239,16 @@ def test_equality_and_hash():
 def test_the_base_constrains_nothing_by_itself():
     with pytest.raises(TypeError, match="abstract"):
         fsmf.Constraint((2, 2))
+
+
+@each
+@given(M=entries)
+@settings(max_examples=10, deadline=None)
+def test_quotas_say_the_same(name, M):
+    constraint, _ = KINDS[name]
+    quotas = constraint.quotas()
+    assert (quotas is None) == (name in ("both", "permutation", "two", "block", "group"))
+    if quotas:
+        counts = np.bincount(quotas.group[M != 0], minlength=len(quotas.room))
+        assert bool((counts <= quotas.room).all()) == constraint.contains(M)
+        np.testing.assert_array_equal(quotas.most, constraint.loosened(1).quotas().room)

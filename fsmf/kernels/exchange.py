@@ -1,0 +1,153 @@
+"""Another pair of sparse factors with the same product: multiples of components move from one to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["exchange"]
+
+Array = NDArray[Any]
+
+# For each place the group it belongs to, and for each group how many nonzeros it has room for.
+Limits = tuple[Array, Array]
+
+# What a nonzero beyond the room of its group costs, where one within costs 1.
+_BEYOND = 2
+
+# Moves without a gain that end the search, and for how many, and up to how many more, a pair then rests.
+_PATIENCE, _REST, _MORE = 200, 5, 6
+
+# Multiples outside this range only add to rounding.
+_LEAST, _MOST = 1e-3, 1e3
+
+
+def exchange(
+    X: Array,
+    Y: Array,
+    left: Limits,
+    right: Limits,
+    *,
+    zero: float = 1e-9,
+    max_moves: int = 1000,
+    compiled: bool = True,
+) -> tuple[Array, Array, int]:
+    """Move multiples of components within a product until it has few nonzeros, in the groups that have room.
+
+    ``X Y`` stays what it is when column j of X takes c times column i, and row i of Y gives c times row j.
+    Each move cancels an entry at least. The best one is made, even if it gains nothing, but those of pairs
+    (i, j) that were moved lately rest unless they lead to the best so far (tabu search).
+
+    Parameters
+    ----------
+    X : ndarray, shape (m, r)
+        With exact zeros; never written.
+    Y : ndarray, shape (r, n)
+        Likewise.
+    left, right : pair of ndarray of int
+        For X and for Y: the group of each place, in the shape of the factor; and the room of each group.
+    zero : float
+        A sum of two numbers that is smaller than this share of their magnitudes is zero.
+    max_moves : int
+        Moves at most.
+    compiled : bool
+        Whether to use the compiled twin.
+
+    Returns
+    -------
+    X, Y : ndarray
+        The best pair: the first without nonzeros beyond the rooms, else that of the smallest price.
+    beyond : int
+        Its nonzeros beyond the rooms.
+
+    Notes
+    -----
+    Cost: a move looks at r² pairs with as many multiples as they have entries, O(r² s²) for s entries a
+    component.
+
+    References
+    ----------
+    F. Glover, "Tabu search, part I", ORSA Journal on Computing 1 (1989).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.array([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> everywhere = np.zeros((3, 2), int), np.array([3])
+    >>> X, Y, beyond = exchange(X, np.eye(2), everywhere, (np.zeros((2, 2), int), np.array([3])))
+    >>> X, Y, beyond
+    (array([[1., 0.],
+           [0., 1.],
+           [1., 0.]]), array([[1., 1.],
+           [0., 1.]]), 0)
+    """
+    XT, Y = np.array(X.T, order="C"), np.array(Y, order="C")
+    own = np.ascontiguousarray(left[0].T), left[1], np.ascontiguousarray(right[0]), right[1]
+    beyond = sum(_beyond(*side) for side in ((XT, *own[:2]), (Y, *own[2:])))
+    if beyond and compiled:
+        from fsmf.kernels.exchange_cpu import exchanged
+
+        XT, Y, beyond = exchanged(
+            XT, Y, *own, zero, _BEYOND, max_moves, _PATIENCE, _REST, _MORE, _LEAST, _MOST
+        )
+    elif beyond:
+        XT, Y, beyond = _exchanged(XT, Y, own, zero, max_moves)
+    return XT.T, Y, int(beyond)
+
+
+def _exchanged(XT: Array, Y: Array, own: Any, zero: float, max_moves: int) -> tuple[Array, Array, int]:
+    """The plain search: every move is made, and counted afresh."""
+    r = len(XT)
+    rests, idle = np.zeros((r, r), int), 0
+    least = _price(XT, *own[:2]) + _price(Y, *own[2:])
+    best = XT, Y
+    for move in range(max_moves):
+        found: tuple[int, int, int, Array, Array] | None = None
+        for i, j, c in _moves(XT, Y):
+            trial = XT.copy(), Y.copy()
+            trial[0][j] = _added(XT[j], c * XT[i], zero)
+            trial[1][i] = _added(Y[i], -c * Y[j], zero)
+            price = _price(trial[0], *own[:2]) + _price(trial[1], *own[2:])
+            if (rests[i, j] <= move or price < least) and (found is None or price < found[0]):
+                found = price, i, j, *trial
+        idle += 1
+        if found is not None:
+            price, i, j, XT, Y = found
+            rests[i, j] = move + 1 + _REST + move % _MORE
+            if price < least:
+                least, best, idle = price, (XT, Y), 0
+            if not _beyond(XT, *own[:2]) + _beyond(Y, *own[2:]):
+                return XT, Y, 0
+        if idle == _PATIENCE:
+            break
+    return *best, _beyond(best[0], *own[:2]) + _beyond(best[1], *own[2:])
+
+
+def _moves(XT: Array, Y: Array) -> Iterator[tuple[int, int, Any]]:
+    """Pairs of components, and multiples that cancel an entry of either factor."""
+    r = len(XT)
+    for i in range(r):
+        for j in range(r):
+            if i != j:
+                for a, b, sign in ((XT[i], XT[j], -1), (Y[j], Y[i], 1)):
+                    both = (a != 0) & (b != 0)
+                    for c in sign * b[both] / a[both]:
+                        if _LEAST <= abs(c) <= _MOST:
+                            yield i, j, c
+
+
+def _added(x: Array, y: Array, zero: float) -> Array:
+    total: Array = np.where(np.abs(x + y) <= zero * (np.abs(x) + np.abs(y)), 0, x + y)
+    return total
+
+
+def _beyond(Z: Array, group: Array, room: Array) -> int:
+    """Nonzeros beyond the rooms."""
+    return int(np.maximum(np.bincount(group[Z != 0], minlength=len(room)) - room, 0).sum())
+
+
+def _price(Z: Array, group: Array, room: Array) -> int:
+    return int(np.count_nonzero(Z)) + _BEYOND * _beyond(Z, group, room)

@@ -1,0 +1,137 @@
+"""Numba twin of `fsmf.kernels.exchange`: what a move changes is counted, and the best one made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["exchanged"]
+
+Array = NDArray[Any]
+
+
+@njit(cache=True, nogil=True)
+def _count(Z: Array, group: Array, room: Array, extra: int, counts: Array) -> tuple[int, int]:
+    """Count the nonzeros of each group; the price of all, and how many are beyond the rooms."""
+    for g in range(len(room)):
+        counts[g] = 0
+    for i in range(Z.shape[0]):
+        for t in range(Z.shape[1]):
+            if Z[i, t] != 0:
+                counts[group[i, t]] += 1
+    total, beyond = 0, 0
+    for g in range(len(room)):
+        total += counts[g]
+        beyond += max(0, counts[g] - room[g])
+    return total + extra * beyond, beyond
+
+
+@njit(cache=True, nogil=True)
+def _add(c: Any, Z: Array, i: int, j: int, zero: float, new: Array) -> None:
+    """Row j plus c times row i, which may take the place of row j."""
+    for t in range(Z.shape[1]):
+        step = c * Z[i, t]
+        total = Z[j, t] + step
+        new[t] = 0 if abs(total) <= zero * (abs(Z[j, t]) + abs(step)) else total
+
+
+@njit(cache=True, nogil=True)
+def _change(Z: Array, j: int, new: Array, group: Array, counts: Array, room: Array, extra: int) -> int:
+    """What the price changes by when row j becomes new; the counts are used, and left as they were."""
+    change = 0
+    for t in range(Z.shape[1]):
+        difference = (new[t] != 0) - (Z[j, t] != 0)
+        if difference:
+            g = group[j, t]
+            if max(counts[g], counts[g] + difference) > room[g]:
+                change += extra * difference
+            change += difference
+            counts[g] += difference
+    for t in range(Z.shape[1]):
+        counts[group[j, t]] += (Z[j, t] != 0) - (new[t] != 0)
+    return change
+
+
+@njit(cache=True, nogil=True)
+def _multiples(Z: Array, i: int, j: int, zero: float, smallest: float, largest: float, found: Array) -> int:
+    """Different multiples of row i that, added to row j, cancel one of its entries; how many."""
+    n = 0
+    for t in range(Z.shape[1]):
+        if Z[i, t] != 0 and Z[j, t] != 0:
+            c = -Z[j, t] / Z[i, t]
+            fresh = smallest <= abs(c) <= largest
+            for u in range(n):
+                fresh = fresh and abs(found[u] - c) > zero * abs(c)
+            if fresh:
+                found[n] = c
+                n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def exchanged(
+    X: Array,
+    Y: Array,
+    group_x: Array,
+    room_x: Array,
+    group_y: Array,
+    room_y: Array,
+    zero: float,
+    extra: int,
+    max_moves: int,
+    patience: int,
+    rest: int,
+    more: int,
+    smallest: float,
+    largest: float,
+) -> tuple[Array, Array, int]:
+    """Search from X (components as rows) and Y, which are written; see `fsmf.kernels.exchange`."""
+    r, m, n = len(X), X.shape[1], Y.shape[1]
+    rests, idle = np.zeros((r, r), np.int64), 0
+    counts_x, counts_y = np.zeros(len(room_x), np.int64), np.zeros(len(room_y), np.int64)
+    price_x, beyond_x = _count(X, group_x, room_x, extra, counts_x)
+    price_y, beyond_y = _count(Y, group_y, room_y, extra, counts_y)
+    price = least = price_x + price_y
+    beyond = beyond_x + beyond_y
+    best_X, best_Y = X.copy(), Y.copy()
+    multiples, new_x, new_y = np.empty(max(m, n), X.dtype), np.empty(m, X.dtype), np.empty(n, Y.dtype)
+    for move in range(max_moves):
+        to_i, to_j, multiple, gain = -1, -1, X[0, 0], 0
+        for i in range(r):
+            for j in range(r):
+                if i == j:
+                    continue
+                for side in range(2):
+                    if side == 0:
+                        number = _multiples(X, i, j, zero, smallest, largest, multiples)
+                    else:
+                        number = _multiples(Y, j, i, zero, smallest, largest, multiples)
+                    for s in range(number):
+                        c = multiples[s] if side == 0 else -multiples[s]
+                        _add(c, X, i, j, zero, new_x)
+                        _add(-c, Y, j, i, zero, new_y)
+                        change = _change(X, j, new_x, group_x, counts_x, room_x, extra)
+                        change += _change(Y, i, new_y, group_y, counts_y, room_y, extra)
+                        if rests[i, j] > move and price + change >= least:
+                            continue
+                        if to_i < 0 or change < gain:
+                            gain, to_i, to_j, multiple = change, i, j, c
+        idle += 1
+        if to_i >= 0:
+            _add(multiple, X, to_i, to_j, zero, X[to_j])
+            _add(-multiple, Y, to_j, to_i, zero, Y[to_i])
+            price_x, beyond_x = _count(X, group_x, room_x, extra, counts_x)
+            price_y, beyond_y = _count(Y, group_y, room_y, extra, counts_y)
+            price = price_x + price_y
+            rests[to_i, to_j] = move + 1 + rest + move % more
+            if price < least:
+                least, idle, beyond = price, 0, beyond_x + beyond_y
+                best_X, best_Y = X.copy(), Y.copy()
+            if beyond_x + beyond_y == 0:
+                return X, Y, 0
+        if idle == patience:
+            break
+    return best_X, best_Y, beyond
