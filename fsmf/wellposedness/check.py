@@ -14,6 +14,7 @@ from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.chains import Chain, find_chain
+from fsmf.wellposedness.contractions import find_contracted
 from fsmf.wellposedness.joins import Joined, join, reach
 from fsmf.wellposedness.lifting import Lifted, lift
 from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
@@ -50,6 +51,7 @@ _TRIED = (
     "saturated kinds",
     "limits of the highest rank",
     "small sub-blocks that are known to be ill-posed",
+    "contractions to such sub-blocks",
     "normal forms",
     "curves with poles",
 )
@@ -258,6 +260,9 @@ def _check_whole(
         tight = find_rank_tight(supports, (thread_time() + deadline) / 2)
         if tight:
             return IllPosed(supports, tight)
+        witness = find_contracted(supports, (thread_time() + deadline) / 2)
+        if witness:
+            return IllPosed(supports, witness)
     # What is small is looked at from both sides; up to three components all minimal patterns are known.
     small = pattern.n_rows * pattern.n_columns <= _PLACES and _LIBRARY < pattern.rank <= _COMPONENTS
     prover = Prover((thread_time() + deadline) / 2 if small else deadline, plain=plain)
