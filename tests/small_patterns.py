@@ -24,6 +24,18 @@ COUNTS = {
     (2, 2, 3): (283, 8),
 }
 
+# For each theorem a pair that it decides first, as I and J.
+DECIDED_BY = {
+    "compatible": ([[1]], [[1]]),
+    "free": ([[1, 1]], [[1, 0], [0, 1], [1, 1]]),
+    "twins": ([[1, 1, 1]], [[1, 0, 0], [0, 1, 1], [1, 1, 1]]),
+    "fill": ([[1, 1, 0], [1, 1, 1]], [[1, 0, 0], [1, 1, 0], [0, 1, 1]]),
+    "transposed": ([[1, 0, 0], [1, 1, 0], [0, 1, 1]], [[1, 1, 0], [1, 1, 1]]),
+    "normal forms": ([[1, 0, 0], [0, 1, 1], [1, 1, 1]], [[1, 1, 0], [0, 1, 1], [1, 1, 1]]),
+    "two classes": ([[1, 1, 0], [1, 1, 1], [1, 1, 1]], [[1, 1, 0], [1, 1, 1], [1, 1, 1]]),
+    "saturated": ([[1, 0, 0], [1, 1, 1], [1, 1, 1]], [[1, 1, 0], [1, 1, 1], [1, 1, 1], [1, 1, 1]]),
+}
+
 
 def orbits(m: int, n: int, r: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
     """The classes of each row and of each column, as masks."""

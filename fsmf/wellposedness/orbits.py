@@ -15,12 +15,12 @@ likewise; or a minor shows that it is not in Z, or for which parameters alone it
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
+from functools import cache
 from itertools import combinations, permutations, product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fsmf.wellposedness.enumeration import Kinds, supports_of
 from fsmf.wellposedness.equations import System
@@ -29,6 +29,7 @@ from fsmf.wellposedness.polynomials import (
     Laurent,
     add,
     constant,
+    degree_in,
     evaluate,
     monomial,
     multiply,
@@ -46,10 +47,19 @@ Place = tuple[int, int]
 
 
 class Cover(NamedTuple):
-    """Count the normal forms that have factors, and those that are no limits of products."""
+    """Count the normal forms that have factors, and those that are no limits of products; keep the cases.
+
+    Attributes
+    ----------
+    attained, excluded : int
+        How many forms have factors, and how many are no limits.
+    cases : dict
+        What was found, as ``fsmf.wellposedness.covers`` reads it.
+    """
 
     attained: int
     excluded: int
+    cases: dict[str, Any]
 
 
 def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
@@ -75,17 +85,18 @@ def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
 
     Examples
     --------
-    >>> find_cover(Kinds((1, 1), (1, 1)))
-    Cover(attained=5, excluded=2)
+    >>> cover = find_cover(Kinds((1, 1), (1, 1)))
+    >>> cover.attained, cover.excluded
+    (5, 2)
     >>> find_cover(Kinds((1, 3), (1, 3))) is None
     True
     """
     cover = _Forms(kinds, time.thread_time() + max_seconds)
     try:
-        cover.explore(dict.fromkeys(cover.reach))
+        cases = cover.explore(dict.fromkeys(cover.reach))
     except GaveUpError:
         return None
-    return Cover(cover.attained, cover.excluded)
+    return Cover(cover.attained, cover.excluded, cases)
 
 
 class _Forms:
@@ -109,21 +120,21 @@ class _Forms:
         self.blocks = list(_blocks(kinds))
         self.attained = self.excluded = 0
 
-    def explore(self, entries: dict[Place, bool | None]) -> None:
+    def explore(self, entries: dict[Place, bool | None]) -> dict[str, Any]:
         """Go through the cases; an entry is known to be 0 (False), or not to be (True), or unknown (None)."""
         if time.thread_time() > self.deadline:
             raise GaveUpError("the time was over")
-        entries = self.cleared(entries)
+        entries, zeros = self.cleared(entries)
         open_place = next((place for place in self.reach if entries[place] is None), None)
-        if open_place is None:
-            self.settle(self.scaled([place for place in self.reach if entries[place]]))
-            return
-        for value in (False, True):
-            self.explore({**entries, open_place: value})
+        if open_place is not None:
+            cases = [self.explore({**entries, open_place: value}) for value in (False, True)]
+            return {"zeros": zeros, "place": list(open_place), "cases": cases}
+        form, parameters = self.scaled([place for place in self.reach if entries[place]])
+        return {"zeros": zeros, "parameters": parameters, "found": self.settle(form, len(parameters))}
 
-    def cleared(self, entries: dict[Place, bool | None]) -> dict[Place, bool | None]:
-        """The entries after all operations that make an entry 0 and no known one unknown."""
-        entries = dict(entries)
+    def cleared(self, entries: dict[Place, bool | None]) -> tuple[dict[Place, bool | None], list[list[int]]]:
+        """The entries after all operations that make an entry 0 and no known one unknown; and these."""
+        entries, zeros = dict(entries), []
         changed = True
         while changed:
             changed = False
@@ -132,8 +143,9 @@ class _Forms:
                     continue
                 for other in self.clearable(entries, i, j):
                     entries[other] = False
+                    zeros.append(list(other))
                     changed = True
-        return entries
+        return entries, zeros
 
     def clearable(self, entries: Mapping[Place, bool | None], i: int, j: int) -> Iterator[Place]:
         """The entries that the one at i, j can make 0, while others only change where they are unknown."""
@@ -151,8 +163,8 @@ class _Forms:
             if may and not any(spoils((r, j), (r, other)) for r in range(len(rows)) if r != i):
                 yield i, other
 
-    def scaled(self, places: list[Place]) -> dict[Place, Laurent]:
-        """The form with 1 on a spanning forest, and parameters 0, 1, … on the other nonzeros."""
+    def scaled(self, places: list[Place]) -> tuple[dict[Place, Laurent], list[list[int]]]:
+        """The form with 1 on a spanning forest, and parameters 0, 1, … on the other nonzeros: where."""
         tree: dict[tuple[str, int], tuple[str, int]] = {}
 
         def root(node: tuple[str, int]) -> tuple[str, int]:
@@ -160,37 +172,45 @@ class _Forms:
                 node = tree[node]
             return node
 
-        form, n_parameters = {}, 0
+        form: dict[Place, Laurent] = {}
+        parameters: list[list[int]] = []
         for i, j in places:
             a, b = root(("row", i)), root(("column", j))
             if a == b:
-                form[i, j] = term(1, n_parameters)
-                n_parameters += 1
+                form[i, j] = term(1, len(parameters))
+                parameters.append([i, j])
             else:
                 tree[a] = b
                 form[i, j] = constant(1)
-        return form
+        return form, parameters
 
-    def settle(self, form: dict[Place, Laurent]) -> None:
-        """Find factors of a form, or show where it is not in Z; give up otherwise."""
-        found = self.factors(form)
+    def settle(self, form: dict[Place, Laurent], n: int) -> dict[str, Any]:
+        """Find factors of a form in n parameters, or show where it is not in Z; give up otherwise."""
+        found = self.factors(form, n)
         if found is not None:
             self.attained += 1
-            for _, q in found.inverses:  # the factors hold where q is not 0
-                self.restrict(form, [q])
-            return
-        minors = [minor for minor in self.minors(form) if minor]
-        if any(len(minor) == 1 for minor in minors):
-            self.excluded += 1
-        else:
-            self.restrict(form, minors)
+            factors, units = found
+            # The factors hold where the units are not 0.
+            where = [self.restrict(form, [unit], n)[1:] for unit in units]
+            return {**factors, "units": [_listed(unit, n) for unit in units], "where": where}
+        minors = [(minor, block) for minor, block in self.minors(form) if minor]
+        for minor, (rows, columns) in minors:
+            if len(minor) == 1:
+                self.excluded += 1
+                return {"rows": rows, "columns": columns}
+        at, parameter, then = self.restrict(form, [minor for minor, _ in minors], n)
+        rows, columns = minors[at][1]
+        return {"rows": rows, "columns": columns, "parameter": parameter, "then": then}
 
-    def restrict(self, form: dict[Place, Laurent], vanishing: list[Laurent]) -> None:
+    def restrict(
+        self, form: dict[Place, Laurent], vanishing: list[Laurent], n: int
+    ) -> tuple[int, int, dict[str, Any]]:
         """Settle a form where polynomials in its parameters vanish, one of which gives a parameter v.
 
-        That v is not 0 is forgotten, which only makes more forms.
+        That v is not 0 is forgotten, which only makes more forms. Returns which one, v, and what was found.
         """
-        for q in sorted(vanishing, key=len):
+        for at in sorted(range(len(vanishing)), key=lambda at: len(vanishing[at])):
+            q = vanishing[at]
             for v in sorted(occurring(q)):
                 parts = split(q, v)
                 low = min(parts)
@@ -198,17 +218,17 @@ class _Forms:
                     ((m, value),) = parts[low + 1].items()
                     root = multiply(parts[low], {-m: Fraction(-1) / value})
                     if all(min(split(p, v), default=0) >= 0 for p in form.values()):
-                        self.settle({place: substitute(p, v, root)[0] for place, p in form.items()})
-                        return
+                        there = {place: substitute(p, v, root)[0] for place, p in form.items()}
+                        return at, v, self.settle(there, n)
         raise GaveUpError("a form has no factors that were found, and no minor excludes it")
 
-    def factors(self, form: dict[Place, Laurent]) -> Solution | None:
-        """Factors for all parameters but 0 and the zeros of the polynomials that are inverted."""
+    def factors(self, form: dict[Place, Laurent], n: int) -> tuple[dict[str, Any], list[Laurent]] | None:
+        """Factors for all parameters but 0 and the zeros of some polynomials; and these."""
         form = {place: p for place, p in form.items() if p}
         system = System(self.supports, tuple((i, j, Fraction(1)) for i, j in form))
-        n = len(system.variables)
+        size = len(system.variables)
         names = sorted(set().union(*map(occurring, form.values()))) if form else []
-        numbers = {v: n + at for at, v in enumerate(names)}
+        numbers = {v: size + at for at, v in enumerate(names)}
         equations = []
         for place, equation in zip(system.places, system.equations, strict=True):
             residual = dict(equation)
@@ -219,26 +239,49 @@ class _Forms:
         try:
             found = solve(
                 equations,
-                n_unknowns=n + len(names),
+                n_unknowns=size + len(names),
                 parameters=numbers.values(),
                 for_all=True,
                 max_seconds=min(5.0, self.deadline - time.thread_time()),
             )
         except GaveUpError:
             return None
-        if not isinstance(found, Solution) or not _is_zero(found, equations, n + len(names)):
-            return None
         back = {number: v for v, number in numbers.items()}
-        if any(not occurring(q) <= back.keys() for _, q in found.inverses):
+        if not isinstance(found, Solution) or any(not occurring(q) <= back.keys() for _, q in found.inverses):
             return None  # 1/q in a polynomial that is to be inverted
-        return found._replace(inverses=tuple((w, _renamed(q, back)) for w, q in found.inverses))
+        units = [_renamed(q, back) for _, q in found.inverses]
+        K, number = _field(n)
+        symbols = {numbers[v]: K.gens[v] if n else None for v in names}
+        try:
+            values = found.values(size + len(names), symbols, number)
+        except ZeroDivisionError:
+            return None
+        if any(evaluate(equation, values, number) for equation in equations):
+            return None
+        X, Y = ([e for e in system.entries(values, letter) if e[2]] for letter in "xy")
+        shared = {k for _, k, _ in X} & {k for k, _, _ in Y}
+        X, Y = [e for e in X if e[1] in shared], [e for e in Y if e[0] in shared]
+        used: set[int] = set()
+        if n:
+            plain = [K.ring({tuple(m): c for c, *m in _terms(unit, n)}) for unit in units]
+            for _, _, value in (*X, *Y):
+                below = value.denom
+                for at, unit in enumerate(plain):
+                    while len(below) > 1 and len(unit) > 1 and not below.rem(unit):
+                        below = below.quo(unit)
+                        used.add(at)
+                if len(below) > 1:
+                    return None
+        written = {"X": [[*e[:2], *_written(e[2])] for e in X], "Y": [[*e[:2], *_written(e[2])] for e in Y]}
+        return written, [units[at] for at in sorted(used)]
 
-    def minors(self, form: Mapping[Place, Laurent]) -> Iterator[Laurent]:
-        """The minors that vanish on Z."""
+    def minors(self, form: Mapping[Place, Laurent]) -> Iterator[tuple[Laurent, tuple[list[int], list[int]]]]:
+        """The minors that vanish on Z, and their rows and columns."""
         for rows, columns, rank in self.blocks:
             for chosen in combinations(rows, rank + 1):
                 for others in combinations(columns, rank + 1):
-                    yield _determinant([[form.get((i, j), {}) for j in others] for i in chosen])
+                    minor = _determinant([[form.get((i, j), {}) for j in others] for i in chosen])
+                    yield minor, (list(chosen), list(others))
 
 
 def _blocks(kinds: Kinds) -> Iterator[tuple[list[int], list[int], int]]:
@@ -271,22 +314,31 @@ def _renamed(p: Laurent, names: Mapping[int, int]) -> Laurent:
     return {sum(monomial(names[v], degree) for v, degree in powers(m)): c for m, c in p.items()}
 
 
-def _is_zero(found: Solution, equations: list[Laurent], n_unknowns: int) -> bool:
-    """Whether the solution makes every equation 0, identically or at least at some points."""
-    if found.inverses:
-        for seed in range(3):
-            source = random.Random(seed)
-            point = {v: Fraction(source.randint(1, 10**6), 7) for v in range(n_unknowns)}
-            try:
-                values = found.values(n_unknowns, point)
-            except ZeroDivisionError:
-                return False
-            if any(evaluate(equation, values) for equation in equations):
-                return False
-        return True
-    for equation in equations:
-        for v, q in found.steps:
-            equation = substitute(equation, v, q)[0]
-        if equation:
-            return False
-    return True
+@cache
+def _field(n: int) -> tuple[Any, Any]:
+    """The rational functions of n parameters, and how rationals become some; plain numbers if n = 0."""
+    if not n:
+        return None, Fraction
+    from sympy import QQ, field
+
+    K = field([f"p{v}" for v in range(n)], QQ)[0]
+    return K, lambda value: K(QQ(*value.as_integer_ratio()))
+
+
+def _terms(p: Laurent, n: int) -> list[list[Any]]:
+    """The coefficients and exponents of a polynomial times the monomial that leaves none below 0."""
+    exponents = {m: [degree_in(m, v) for v in range(n)] for m in p}
+    least = [min(column) for column in zip(*exponents.values(), strict=True)]
+    return [[value, *(d - low for d, low in zip(exponents[m], least, strict=True))] for m, value in p.items()]
+
+
+def _listed(p: Laurent, n: int) -> list[list[Any]]:
+    """A polynomial as JSON takes it."""
+    return [[str(value), *exponents] for value, *exponents in _terms(p, n)]
+
+
+def _written(value: Any) -> list[list[list[Any]]]:
+    """The numerator and the denominator of a rational function, as JSON takes them."""
+    if isinstance(value, Fraction):
+        return [[[str(value)]], [["1"]]]
+    return [[[str(c), *m] for m, c in part.terms()] for part in (value.numer, value.denom)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from time import thread_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from fsmf.wellposedness.criteria import Filling, fillings, find_incompatible, sa
 from fsmf.wellposedness.pattern import Pattern, bits, mask_of
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.reductions import Freed, find_free_region, group_pattern, without_twins
+
+if TYPE_CHECKING:
+    from fsmf.wellposedness.orbits import Cover
 
 __all__ = ["Prover", "filling_proof", "freeing_proof", "listed_kinds"]
 
@@ -90,8 +93,9 @@ class Prover:
             self.open_questions[pattern] = None
             return None
         if self.plain:
-            if self._is_covered(pattern):
-                return Proof("normal forms", pattern)
+            cover = self._cover(pattern)
+            if cover:
+                return Proof("normal forms", pattern, (), {"cases": cover.cases})
         elif len(pattern.ranks) > 1 and not self.cheap:
             for side in (pattern, pattern.T):
                 found = self._fill(side) or self._saturate(side)
@@ -100,12 +104,12 @@ class Prover:
         self.open_questions[pattern] = None
         return None
 
-    def _is_covered(self, pattern: Pattern) -> bool:
+    def _cover(self, pattern: Pattern) -> Cover | None:
         if pattern.n_rows * pattern.n_columns > _PLACES or pattern.rank > _COMPONENTS:
-            return False
+            return None
         from fsmf.wellposedness.orbits import find_cover
 
-        return find_cover(listed_kinds(pattern), max_seconds=self.deadline - thread_time()) is not None
+        return find_cover(listed_kinds(pattern), max_seconds=self.deadline - thread_time())
 
     def _fill(self, pattern: Pattern) -> Proof | None:
         for filling in fillings(pattern):

@@ -66,6 +66,8 @@ class Split:
 
     def verify(self, supports: Supports) -> Verification:
         """Check that groups share no place, and the proof of each."""
+        if len(supports) != 2:
+            return Verification((Check("factors", 2, len(supports), False),))
         left, right = supports
         label = np.asarray(self.groups, dtype=np.int64)
         reached = (np.diff(left.T.indptr) > 0) & (np.diff(right.indptr) > 0)

@@ -121,18 +121,19 @@ class TwoClassLimit:
     def _has_two_classes(self) -> bool:
         """Whether the components named are those that reach the sub-block, and are alike there."""
         left, right = (support.toarray() for support in self.supports)
-        if not (set(self.rows) <= set(range(len(left))) and set(self.columns) <= set(range(right.shape[1]))):
+        named = (*self.first, *self.second)
+        sides = ((self.rows, len(left)), (self.columns, right.shape[1]), (named, len(right)))
+        if any(not set(places) <= set(range(n)) or len(set(places)) < len(places) for places, n in sides):
             return False
         left, right = left[list(self.rows)], right[:, list(self.columns)]
         reach = {int(k) for k in range(left.shape[1]) if left[:, k].any() and right[k].any()}
-        named = (*self.first, *self.second)
         alike = all(
             (left[:, k] == left[:, group[0]]).all() and (right[k] == right[group[0]]).all()
             for group in (self.first, self.second)
             for k in group
             if k in reach
         )
-        return bool(self.first and self.second) and set(named) == reach and len(named) == len(reach) and alike
+        return bool(self.first and self.second) and set(named) == reach and alike
 
     def _violated(self) -> str:
         """The first condition that fails, in words; empty if none does."""

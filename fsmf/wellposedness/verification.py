@@ -1,7 +1,7 @@
 """Check proofs that products form a closed set, from the supports and the theorems alone.
 
-Nothing is shared with the search, except that normal forms are gone through by the same code once more:
-patterns are read as plain sets, flows are SciPy's, and what the search finds by formulas is counted out.
+Nothing is shared with the search: patterns are read as plain sets, flows are SciPy's, the algebra is sympy's,
+and what the search finds by formulas is counted out.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ from scipy.sparse import csgraph
 
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.covers import is_cover
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 
 __all__ = ["as_pair", "verify_proof"]
 
 Kind = frozenset[int]
-
-# Normal forms of larger patterns are not gone through.
-_PLACES = 30
 
 
 class _Question(NamedTuple):
@@ -90,7 +88,7 @@ def verify_proof(supports: Supports, proof: Proof) -> Verification:
             holds = _THEOREMS[node.theorem](
                 _read(node.pattern), node, [_read(part.pattern) for part in node.parts]
             )
-        except (KeyError, IndexError, TypeError, ValueError):  # what a spoiled proof runs into
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # what a spoiled proof runs into
             holds = False
         checks.append(Check(f"theorem “{node.theorem}”", "applies", *_found(holds, "applies")))
     return Verification(tuple(checks))
@@ -261,18 +259,17 @@ def _twins(question: _Question, node: Proof, parts: list[_Question]) -> bool:
         return False
     halfway = question._replace(row_counts=part.row_counts)
 
-    def enough(before: _Question, after: tuple[int, ...]) -> bool:
+    def as_many(before: _Question, after: tuple[int, ...]) -> bool:
         return all(
-            kept == count or count > kept >= _generic_rank(before, kind)
+            kept == min(count, _generic_rank(before, kind))
             for kind, count, kept in zip(before.rows, before.row_counts, after, strict=True)
         )
 
     return (
-        enough(question, part.row_counts)
-        and enough(halfway.T, part.column_counts)
+        as_many(question, part.row_counts)
+        and as_many(halfway.T, part.column_counts)
         and all(
-            kept == rank
-            or rank > kept >= min(sum(part.row_counts[i] for i in R), sum(part.column_counts[j] for j in C))
+            kept == min(rank, sum(part.row_counts[i] for i in R), sum(part.column_counts[j] for j in C))
             for rank, kept, R, C in zip(
                 question.ranks, part.ranks, part.row_sets(), part.column_sets(), strict=True
             )
@@ -390,20 +387,16 @@ def _transposed(question: _Question, node: Proof, parts: list[_Question]) -> boo
 
 
 def _normal_forms(question: _Question, node: Proof, parts: list[_Question]) -> bool:
-    """The cover keeps no record: its cases are gone through once more."""
-    from fsmf.wellposedness.enumeration import Kinds
-    from fsmf.wellposedness.orbits import find_cover
-
     first = np.cumsum([0, *question.ranks]).tolist()
 
-    def listed(kinds: tuple[Kind, ...], counts: tuple[int, ...]) -> tuple[int, ...]:
-        masks = [sum((1 << first[p + 1]) - (1 << first[p]) for p in kind) for kind in kinds]
-        return tuple(mask for mask, count in zip(masks, counts, strict=True) for _ in range(count))
+    def listed(kinds: tuple[Kind, ...], counts: tuple[int, ...]) -> list[Kind]:
+        """A component for each unit of rank, rows and columns with repetition."""
+        spread = [frozenset(k for p in kind for k in range(first[p], first[p + 1])) for kind in kinds]
+        return [kind for kind, count in zip(spread, counts, strict=True) for _ in range(count)]
 
     rows = listed(question.rows, question.row_counts)
     columns = listed(question.columns, question.column_counts)
-    small = len(rows) * len(columns) <= _PLACES
-    return not parts and small and find_cover(Kinds(rows, columns)) is not None
+    return not parts and is_cover(rows, columns, node.data["cases"])
 
 
 _THEOREMS = {

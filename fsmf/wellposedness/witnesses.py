@@ -281,8 +281,7 @@ class Witness:
         """
         try:
             return cls(
-                _support_from_dict(data["left"]),
-                _support_from_dict(data["right"]),
+                *Supports(_support_from_dict(data[side]) for side in ("left", "right")),
                 tuple((int(i), int(j), Fraction(value)) for i, j, value in data["target"]),
                 entries_from_list(data["X"]),
                 entries_from_list(data["Y"]),

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import fsmf
+from fsmf.wellposedness.covers import is_cover
 from fsmf.wellposedness.elimination import Attainable, is_attainable
 from fsmf.wellposedness.enumeration import Kinds, canonical, kinds_of, supports_of
 from fsmf.wellposedness.library import minimal_patterns
 from fsmf.wellposedness.orbits import find_cover
+from fsmf.wellposedness.pattern import bits
 
 # Closed patterns of three components that no other theorem of fsmf decides.
 HARD = [
@@ -31,7 +33,11 @@ def parsed(name):
 
 @pytest.mark.parametrize("name", HARD)
 def test_hard_patterns_are_covered(name):
-    assert find_cover(parsed(name), max_seconds=600).attained > 10
+    kinds = parsed(name)
+    cover = find_cover(kinds, max_seconds=600)
+    assert cover.attained > 10
+    rows, columns = ([frozenset(bits(kind)) for kind in side] for side in kinds)
+    assert is_cover(rows, columns, cover.cases)
 
 
 def test_transposition_changes_nothing():
