@@ -12,7 +12,7 @@ from spoiling import spoiled
 import fsmf
 import fsmf.wellposedness.check as check
 from fsmf.errors import FileFormatError
-from fsmf.wellposedness.rank_tight import find_rank_tight
+from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.verdicts import IllPosed, verdict_from_dict
 
 # How many spoilings of each kind are looked at; those of normal forms take longest, see test_covers.
