@@ -280,8 +280,10 @@ class Witness:
             If something is missing or cannot be read.
         """
         try:
+            left, right = Supports(_support_from_dict(data[side]) for side in ("left", "right"))
             return cls(
-                *Supports(_support_from_dict(data[side]) for side in ("left", "right")),
+                left,
+                right,
                 tuple((int(i), int(j), Fraction(value)) for i, j, value in data["target"]),
                 entries_from_list(data["X"]),
                 entries_from_list(data["Y"]),
