@@ -19,7 +19,7 @@ from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
-from fsmf.solvers.problem_blocks import block_stability
+from fsmf.solvers.problem_blocks import block_stability, multiplied
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
@@ -32,6 +32,9 @@ _EXACT = 1e-13
 
 # Sweeps on the supports of each start; more are made on the best only.
 _TRIAL = 50
+
+# Starts that end at so many times the best error are not worth a solver: their supports have settled.
+_HOPELESS = 1.5
 
 _WARNINGS = {Status.FACTORS_GROW: NotAttainedWarning, Status.OUT_OF_BUDGET: ConvergenceWarning}
 
@@ -50,9 +53,12 @@ def search_supports(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FsmfWarning)
         for candidate in searcher.candidates(dense, constraints):
-            F = polished(A, candidate.factors, solvers, factorize, max_sweeps=_TRIAL)
             starts.append(candidate.start)
-            errors.append(F.error)
+            errors.append(frobenius_norm(dense - multiplied(list(candidate.factors))))
+            if best is not None and errors[-1] > _HOPELESS * best.error:
+                continue
+            F = polished(A, candidate.factors, solvers, factorize, max_sweeps=_TRIAL)
+            errors[-1] = F.error
             if best is None or F.error < best.error:
                 best = F
             if best.error <= _EXACT * norm:

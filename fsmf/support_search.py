@@ -32,7 +32,8 @@ class SupportSearch:
     starts : tuple of str
         The starting points that were tried, in order.
     errors : tuple of float
-        The error that each led to after its supports were given to a solver, in the units of A.
+        The error that each led to, in the units of A: after its supports were given to a solver, unless it
+        was half as large again as the best so far.
     best : int
         Which start it was.
     stability : tuple of HTStability

@@ -19,7 +19,7 @@ from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.sparse_basis import sparse_basis
 from fsmf.solvers.base import Cost
 from fsmf.solvers.problem_blocks import balance, block_gradient, multiplied, right_products
-from fsmf.supports.constraints import Constraints, Free, OnSupport
+from fsmf.supports.constraints import Constraints, Free, OnSupport, Quotas
 from fsmf.supports.sizes import as_count
 from fsmf.thresholding.stability import as_positive, as_rng, random_sparse
 
@@ -189,7 +189,13 @@ class PALM:
             yield f"random start {i}", factors, int(self.schedule * self.max_sweeps)
 
     def _descended(
-        self, A: Array, factors: list[Array], constraints: Constraints, schedule: int
+        self,
+        A: Array,
+        factors: list[Array],
+        constraints: Constraints,
+        schedule: int,
+        *,
+        compiled: bool = True,
     ) -> list[Array]:
         """Sweep until nothing is gained; the best feasible factors."""
         if not schedule:
@@ -198,6 +204,10 @@ class PALM:
         best, least = factors, frobenius_norm(A - multiplied(factors)) if not schedule else math.inf
         if least <= _FOUND:
             return best
+        quotas = [found for one in constraints if (found := one.quotas())]
+        # To compile the twin for complex numbers, too, takes longer than it saves.
+        if compiled and len(quotas) == len(constraints) and not np.iscomplexobj(A):
+            return self._compiled(A, factors, quotas, schedule, least)
         idle = 0
         for sweep in range(self.max_sweeps):
             share = 1 - (sweep + 1) / schedule if sweep < schedule else 0.0
@@ -213,6 +223,38 @@ class PALM:
             if idle >= _PATIENCE or least <= np.finfo(float).eps:
                 break
         return best
+
+    def _compiled(
+        self, A: Array, factors: list[Array], quotas: list[Quotas], schedule: int, least: float
+    ) -> list[Array]:
+        """The twin for constraints that are numbers of places in groups."""
+        from fsmf.kernels.palm_cpu import descend
+
+        flat = np.concatenate([X.reshape(-1) for X in factors]).astype(A.dtype)
+        order = np.concatenate([np.argsort(own.group, axis=None, kind="stable") for own in quotas])
+        sizes = [np.bincount(own.group.reshape(-1), minlength=len(own.room)) for own in quotas]
+        bounds = np.cumsum(np.concatenate([[0], *sizes]))
+        groups = np.cumsum([0, *map(len, sizes)])
+        best = flat.copy()
+        descend(
+            np.ascontiguousarray(A),
+            flat,
+            best,
+            np.array([X.shape for X in factors]),
+            (order, bounds, groups, np.empty(max(map(max, sizes)))),
+            np.concatenate([own.room for own in quotas]),
+            np.concatenate([own.most for own in quotas]),
+            schedule,
+            self.max_sweeps,
+            float(self.inertia),
+            float(self.rtol),
+            _LOOK,
+            _PATIENCE,
+            float(least),
+            float(np.finfo(float).eps),
+        )
+        ends = np.cumsum([X.size for X in factors])[:-1]
+        return [own.reshape(X.shape) for own, X in zip(np.split(best, ends), factors, strict=True)]
 
     def _sweep(
         self, A: Array, factors: list[Array], last: list[Array], constraints: Any

@@ -46,6 +46,40 @@ def test_planted_products_are_found(kind, r, k):
         assert F.relative_error < 1e-6
 
 
+def test_random_starts_need_a_schedule():
+    """Four nonzeros a column: published for five random starts are 0.8 without and 1 with one."""
+    found = dict.fromkeys((0.6, 0.0), 0)
+    for schedule in found:
+        for seed in range(5):
+            A, constraints = planted("column", 4, 4, seed)
+            palm = fsmf.PALM(schedule=schedule, max_sweeps=1000)
+            for start in palm.candidates(A, Constraints(constraints)):
+                error = np.linalg.norm(A - start.factors[0] @ start.factors[1]) / np.linalg.norm(A)
+                if start.start.startswith("random") and error < 1e-6:
+                    found[schedule] += 1
+                    break
+    assert found[0.6] == 5
+    assert found[0.0] <= 3
+
+
+@pytest.mark.parametrize("schedule", [0, 10])
+def test_compiled_sweeps_do_what_plain_ones_do(schedule):
+    rng = np.random.default_rng(2)
+    four = [
+        *(fsmf.NM((7, 6), 1, of=2), fsmf.RowSparse((6, 5), 2)),
+        *(fsmf.OnSupport(rng.random((5, 6)) < 0.7), fsmf.Free((6, 8))),
+    ]
+    palm = fsmf.PALM(max_sweeps=25)
+    for some in map(Constraints, (four, [fsmf.ColumnSparse((7, 6), 3), fsmf.KSparse((6, 8), 20)])):
+        A, start = rng.standard_normal((7, 8)), [rng.standard_normal(one.shape) for one in some]
+        plain, quick = (
+            palm._descended(A, [X.copy() for X in start], some, schedule, compiled=c) for c in (False, True)
+        )
+        for one, X, Y in zip(some, plain, quick, strict=True):
+            assert one.contains(Y)
+            np.testing.assert_allclose(Y, X, atol=1e-8)
+
+
 def test_noise_is_left():
     for seed in range(3):
         A, constraints = planted("column", 4, 4, seed, noise=0.01)
