@@ -22,6 +22,10 @@ __all__ = ["KroneckerSparseLinear", "factorized_weight"]
 # products of such blocks are faster than several of smaller ones.
 _BLOCK = 16
 
+# For up to so many samples, where no block has more rows or columns than that, entries are multiplied one by
+# one: multiplying factors out, and calling for products of tiny blocks, would take longer than the products.
+_FEW, _SMALL = 16, 4
+
 
 class KroneckerSparseLinear(nn.Module):
     """Compute ``x ↦ x Wᵀ + b`` with ``W = X1 X2 … XL``, factors on a chain of Kronecker patterns.
@@ -56,8 +60,8 @@ class KroneckerSparseLinear(nn.Module):
     **Guarantee.** The product up to rounding; gradients by autograd, on any device.
 
     **Cost.** 2 floating-point operations a sample and nonzero, or up to three times as many where factors of
-    small blocks are multiplied out first, by batched products of dense blocks. Needs PyTorch:
-    ``pip install fsmf[torch]``.
+    small blocks are multiplied out first, by batched products of dense blocks, which is for more than 16
+    samples. Needs PyTorch: ``pip install fsmf[torch]``.
 
     Examples
     --------
@@ -89,6 +93,7 @@ class KroneckerSparseLinear(nn.Module):
         else:
             self.register_parameter("bias", None)
         self._merges = _merges(architecture.patterns)
+        self._is_small = all(max(pattern.abcd[1:3]) <= _SMALL for pattern in architecture.patterns)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -180,11 +185,16 @@ class KroneckerSparseLinear(nn.Module):
 
     def _product(self, x: Tensor) -> Tensor:
         """Multiply with each row of a matrix."""
+        # Samples run fastest, so that what is moved between stages is moved in long runs.
+        H = x.T.contiguous()
+        # What is compiled is to serve any number of samples.
+        if self._is_small and not torch.compiler.is_compiling() and len(x) <= _FEW:
+            for values in reversed(self.factors):
+                H = _multiplied_one_by_one(values, H)
+            return H.T.contiguous()
         stages = list(self.factors)
         for i, interface in self._merges:
             stages[i : i + 2] = [_merged(stages[i], stages[i + 1], interface)]
-        # Samples run fastest, so that what is moved between stages is moved in long runs.
-        H = x.T.contiguous()
         for values in reversed(stages):
             a, b, d, c = values.shape
             blocks = H.view(a, c, d, -1).transpose(1, 2).reshape(a * d, c, -1)
@@ -211,6 +221,18 @@ def factorized_weight(layer: nn.Linear, architecture: Architecture) -> Factoriza
     if weight.dtype not in (torch.float32, torch.float64):
         weight = weight.float()
     return factorize(weight.numpy(), architecture)
+
+
+def _multiplied_one_by_one(values: Tensor, H: Tensor) -> Tensor:
+    """The product with one factor, a sample a column, by products of entries."""
+    a, b, d, c = values.shape
+    product: Tensor | None = None
+    for own, part in zip(
+        values.unsqueeze(-1).unbind(3), H.view(a, 1, c, d, H.shape[1]).unbind(2), strict=True
+    ):
+        product = own * part if product is None else torch.addcmul(product, own, part)
+    assert product is not None
+    return product.reshape(a * b * d, H.shape[1])
 
 
 def _merges(patterns: tuple[KroneckerPattern, ...]) -> list[tuple[int, tuple[int, ...]]]:

@@ -51,8 +51,8 @@ def gradients_of(layer, outputs, G):
     return torch.autograd.grad((outputs * G).sum(), parameters)
 
 
-def assert_agrees_with_autograd_of_the_dense_product(layer):
-    x = torch.randn(5, layer.in_features, dtype=torch.float64, requires_grad=True)
+def assert_agrees_with_autograd_of_the_dense_product(layer, n_samples=5):
+    x = torch.randn(n_samples, layer.in_features, dtype=torch.float64, requires_grad=True)
     expected = x @ dense_weight(layer).T + (0 if layer.bias is None else layer.bias)
     found = layer(x)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
@@ -65,19 +65,28 @@ def assert_agrees_with_autograd_of_the_dense_product(layer):
 
 
 @each_chain
-@pytest.mark.parametrize("bias", [True, False])
-def test_outputs_and_gradients_are_those_of_the_dense_product(chain, bias):
+@pytest.mark.parametrize(("bias", "n_samples"), [(True, 1), (False, 20)])
+def test_outputs_and_gradients_are_those_of_the_dense_product(chain, bias, n_samples):
+    """Few samples are multiplied entry by entry, many in blocks."""
     torch.manual_seed(0)
-    assert_agrees_with_autograd_of_the_dense_product(
-        KroneckerSparseLinear(chain, bias=bias, dtype=torch.float64)
-    )
+    layer = KroneckerSparseLinear(chain, bias=bias, dtype=torch.float64)
+    assert_agrees_with_autograd_of_the_dense_product(layer, n_samples)
 
 
 @settings(max_examples=15)
-@given(chainable_architectures(max_splits=6), st.integers(0, 2**31))
-def test_so_they_are_of_any_chain(chain, seed):
+@given(chainable_architectures(max_splits=6), st.integers(0, 2**31), st.sampled_from([3, 17]))
+def test_so_they_are_of_any_chain(chain, seed, n_samples):
     torch.manual_seed(seed)
-    assert_agrees_with_autograd_of_the_dense_product(KroneckerSparseLinear(chain, dtype=torch.float64))
+    layer = KroneckerSparseLinear(chain, dtype=torch.float64)
+    assert_agrees_with_autograd_of_the_dense_product(layer, n_samples)
+
+
+def test_gradients_have_gradients():
+    torch.manual_seed(0)
+    layer = KroneckerSparseLinear(fsmf.butterfly(8), dtype=torch.float64)
+    for n_samples in (2, 17):
+        x = torch.randn(n_samples, 8, dtype=torch.float64, requires_grad=True)
+        assert torch.autograd.gradgradcheck(layer, (x,), fast_mode=True)
 
 
 def trained(n):
@@ -198,7 +207,7 @@ def test_what_does_not_fit_is_told():
         KroneckerSparseLinear(fsmf.lu(16))
     with pytest.raises(ShapeError, match="must agree"):
         KroneckerSparseLinear.from_linear(dense, fsmf.butterfly(8))
-    turned = fsmf.factorize(np.eye(16), fsmf.lu(16))
+    turned = fsmf.factorize(np.eye(16), fsmf.hodlr(16, rank=1))
     with pytest.raises(InputTypeError, match="with an Architecture"):
         KroneckerSparseLinear.from_factorization(turned, dense)
     F = fsmf.factorize(np.eye(8), fsmf.butterfly(8))
