@@ -4,7 +4,7 @@ Two kinds of curves are tried. *Poles*: some components have columns a_k + t z_k
 (v + t w_k)/t with a common v, so that the poles cancel and Σ a_k w_k + (Σ z_k) v remains; the other
 components are constant. Every two components that share an entry have such curves. *Straight lines*: B + t D
 for a few nonzeros of D, solved for the factors over the field of rational functions of t; these reach limits
-of higher order that poles do not.
+of higher order that poles do not. Where normal forms prove nothing, the one that they leave open is B first.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from fsmf.wellposedness.elimination import (
     membership,
 )
 from fsmf.wellposedness.enumeration import free_places, kinds_of
+from fsmf.wellposedness.orbits import open_form
+from fsmf.wellposedness.polynomials import evaluate, occurring
 from fsmf.wellposedness.rational import Entries, RationalFunction
 from fsmf.wellposedness.witnesses import Witness, components
 
@@ -74,11 +76,12 @@ def find_witness(
     source = random.Random(rng)
     sources = [_poles(supports, source)]
     tried = 0
+    first = _open_targets(supports, source, max_seconds=max_seconds / 2)
     while time.thread_time() < deadline:
         if tried == lines_after:
             sources.append(_targets(supports, source))
         tried += 1
-        target, curve = next(sources[tried % len(sources)])
+        target, curve = next(first, None) or next(sources[tried % len(sources)])
         if not target:
             continue
         found = membership(target, supports, max_seconds=min(2.0, max_seconds))
@@ -225,6 +228,19 @@ def _pole(
 
 def _line(at_zero: int | None, slope: int | None) -> tuple[Fraction, ...]:
     return (Fraction(at_zero or 0), *((Fraction(slope),) if slope else ()))
+
+
+def _open_targets(
+    supports: Supports, source: random.Random, *, max_seconds: float
+) -> Iterator[tuple[Entries[Fraction], None]]:
+    """The normal form that is left open, for some values of its parameters."""
+    form = open_form(kinds_of(supports), max_seconds=max_seconds) or {}
+    names = sorted(set().union(*map(occurring, form.values())))
+    for tried in range(min(len(form), 4 if names else 1)):
+        drawn = source.choices((1, -1, 2, -3), k=len(names)) if tried else (2, 3, 5, 7, 11, 13, 17, 19)
+        values = dict(zip(names, drawn, strict=False))
+        entries = [(place, evaluate(p, values)) for place, p in form.items()]
+        yield tuple((*place, value) for place, value in entries if value), None
 
 
 def _targets(supports: Supports, source: random.Random) -> Iterator[tuple[Entries[Fraction], None]]:

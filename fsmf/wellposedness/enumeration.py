@@ -132,21 +132,27 @@ class Census:
     Attributes
     ----------
     find : callable
-        Returns a `Witness` for a pair of supports, or None.
+        Returns a `Witness` for a pair of supports, or None; takes seconds.
     cover : callable
-        Returns something true if normal forms prove that the products of a pattern are closed.
+        Returns something true if normal forms prove that the products of a pattern are closed; takes seconds.
+    rounds : tuple of float
+        How many seconds both have, one after the other, until one of them decides.
     minimal : dict of Kinds to Witness
         The minimal ones found.
     undecided : dict of Kinds to None
         Patterns of which all sub-blocks are closed, and that neither a theorem nor a curve decided.
     """
 
-    find: Callable[[Supports], Witness | None]
-    cover: Callable[[Kinds], object] = lambda kinds: None
+    find: Callable[[Supports, float], Witness | None]
+    cover: Callable[[Kinds, float], object] = lambda kinds, seconds: None
+    rounds: tuple[float, ...] = (5.0,)
     minimal: dict[Kinds, Witness] = field(default_factory=dict)
     undecided: dict[Kinds, None] = field(default_factory=dict)
     prover: Prover = field(default_factory=Prover)
     _known: dict[Kinds, bool | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._known.update(dict.fromkeys(self.minimal, False))
 
     def is_closed(self, kinds: Kinds) -> bool | None:
         """Return whether the products are a closed set; None if that stays open."""
@@ -183,12 +189,15 @@ class Census:
         if False in answers:
             return False
         pattern = pattern_of(kinds)
-        if self.prover.prove(pattern) or self.prover.prove(pattern.T) or self.cover(kinds):
+        if self.prover.prove(pattern) or self.prover.prove(pattern.T):
             return True
-        witness = self.find(supports_of(kinds))
-        if witness:
-            self.minimal[kinds] = witness
-            return False
+        for seconds in self.rounds:
+            if self.cover(kinds, seconds):
+                return True
+            witness = self.find(supports_of(kinds), seconds)
+            if witness:
+                self.minimal[kinds] = witness
+                return False
         self.undecided[kinds] = None
         return None
 

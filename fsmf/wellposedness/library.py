@@ -26,18 +26,26 @@ __all__ = ["build", "find_shortest", "main", "minimal_patterns", "read_library",
 
 _FORMAT = 1
 _FILE = "minimal_patterns.json"
+# What comes with fsmf: components, and how many rows and columns. More columns add nothing up to three.
+_SIZES = ((1, 3, 5), (2, 3, 5), (3, 3, 5), (4, 3, 3))
 _logger = logging.getLogger(__name__)
 
 
 @cache
-def minimal_patterns() -> tuple[Witness, ...]:
+def minimal_patterns(n_components: int | None = None) -> tuple[Witness, ...]:
     """Return the witnesses that come with fsmf, one for each pattern, up to symmetry.
+
+    Parameters
+    ----------
+    n_components : int, optional
+        Only those with so many components.
 
     Returns
     -------
     tuple of Witness
         By number of components, rows and columns; the first is the 2 × 2 pattern of LU. Patterns that are the
-        transpose of another are left out.
+        transpose of another are left out. Those with at most three components are all that there are; those
+        with four are all of at most three rows and three columns.
 
     Raises
     ------
@@ -48,16 +56,24 @@ def minimal_patterns() -> tuple[Witness, ...]:
     -----
     **Guarantee.** Each witness verifies: a test of fsmf verifies all of them.
 
-    **Cost.** Read once, when first asked for: some ten milliseconds.
+    **Cost.** Read when first asked for: some milliseconds, and two for each witness.
 
     Examples
     --------
     >>> from fsmf.wellposedness.library import minimal_patterns
     >>> minimal_patterns()[0].supports
     Supports(2×2 · 2×2, 6 nonzeros)
+    >>> [len(minimal_patterns(r)) for r in (2, 3, 4)]
+    [2, 63, 114]
     """
-    text = resources.files("fsmf.wellposedness").joinpath(_FILE).read_text(encoding="utf-8")
-    return read_library(text)
+    return tuple(
+        Witness.from_dict(data) for data in _shipped() if n_components in (None, data["left"]["n_columns"])
+    )
+
+
+@cache
+def _shipped() -> list[Any]:
+    return _checked(resources.files("fsmf.wellposedness").joinpath(_FILE).read_text(encoding="utf-8"))
 
 
 def read_library(text: str) -> tuple[Witness, ...]:
@@ -83,6 +99,11 @@ def read_library(text: str) -> tuple[Witness, ...]:
     >>> read_library(write_library(minimal_patterns())) == minimal_patterns()
     True
     """
+    return tuple(map(Witness.from_dict, _checked(text)))
+
+
+def _checked(text: str) -> list[Any]:
+    """The witnesses of a library file as dictionaries."""
     try:
         data = json.loads(text)
         found = (data["format"], data["checksum"])
@@ -96,7 +117,8 @@ def read_library(text: str) -> tuple[Witness, ...]:
             f"a library of patterns of format {_FORMAT} was to be read; found format {found[0]} with the "
             f"checksum {str(found[1])[:12]} where its contents have {expected[1][:12]}; install fsmf again"
         )
-    return tuple(map(Witness.from_dict, data["witnesses"]))
+    witnesses: list[Any] = data["witnesses"]
+    return witnesses
 
 
 def write_library(witnesses: Iterable[Witness]) -> str:
@@ -122,21 +144,23 @@ def write_library(witnesses: Iterable[Witness]) -> str:
 
 
 def build(
+    sizes: Iterable[tuple[int, int, int]] = _SIZES,
     *,
-    max_components: int = 3,
-    max_rows: int = 3,
-    max_columns: int = 5,
+    known: Iterable[Witness] = (),
     max_seconds: float = 30.0,
     tries: int = 8,
 ) -> tuple[list[Witness], list[str]]:
-    """Find the minimal patterns without a closed set of products, among all that are not larger.
+    """Find the minimal patterns without a closed set of products, among all of some sizes.
 
     Parameters
     ----------
-    max_components, max_rows, max_columns : int, optional
-        How large patterns may be; transposes count as the same.
+    sizes : iterable of (int, int, int)
+        Numbers of components, and how many rows and columns patterns with so many may have, few components
+        first; transposes count as the same.
+    known : iterable of Witness
+        For minimal patterns that are known already, and kept.
     max_seconds : float, optional
-        How long to look for witnesses of one pattern.
+        How long to look for a decision on one pattern: a proof by normal forms, or a witness.
     tries : int, optional
         Of how many witnesses to keep the shortest.
 
@@ -155,19 +179,21 @@ def build(
 
     Examples
     --------
-    >>> witnesses, undecided = build(max_components=2, max_rows=2, max_columns=2)
+    >>> witnesses, undecided = build([(1, 2, 2), (2, 2, 2)])
     >>> len(witnesses), undecided
     (1, [])
     """
-    from fsmf.wellposedness.enumeration import Census, all_kinds
+    from fsmf.wellposedness.enumeration import Census, all_kinds, canonical, kinds_of
     from fsmf.wellposedness.orbits import find_cover
 
     census = Census(
-        lambda supports: find_shortest(supports, max_seconds=max_seconds, tries=tries),
-        lambda kinds: find_cover(kinds, max_seconds=max_seconds),
+        lambda supports, seconds: find_shortest(supports, max_seconds=seconds, tries=tries),
+        lambda kinds, seconds: find_cover(kinds, max_seconds=seconds),
+        rounds=tuple(max_seconds * share for share in (0.05, 0.25, 1.0)),
+        minimal={canonical(kinds_of(witness.supports)): witness for witness in known},
     )
-    for n_components in range(1, max_components + 1):
-        for kinds in all_kinds(n_components, max_rows, max_columns):
+    for size in sizes:
+        for kinds in all_kinds(*size):
             n_known = len(census.minimal)
             census.is_closed(kinds)
             if len(census.minimal) > n_known:
@@ -227,16 +253,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m fsmf.wellposedness.library", description=__doc__)
     parser.add_argument("file", type=Path, help="where to write")
-    parser.add_argument("--components", type=int, default=3, metavar="R")
-    parser.add_argument("--rows", type=int, default=3, metavar="M")
-    parser.add_argument("--columns", type=int, default=5, metavar="N")
+    parser.add_argument(
+        "--size", type=int, nargs=3, action="append", metavar=("R", "M", "N"),
+        help=f"components, and at most how many rows and columns; by default {_SIZES}",
+    )  # fmt: skip
+    parser.add_argument("--known", type=Path, metavar="FILE", help="a library that is to be extended")
     parser.add_argument("--max-seconds", type=float, default=30.0, metavar="S", help="for each pattern")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     witnesses, undecided = build(
-        max_components=options.components,
-        max_rows=options.rows,
-        max_columns=options.columns,
+        map(tuple, options.size or _SIZES),
+        known=read_library(options.known.read_text(encoding="utf-8")) if options.known else (),
         max_seconds=options.max_seconds,
     )
     wrong = [witness for witness in witnesses if not witness.verify()]

@@ -8,7 +8,7 @@ use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import combinations_with_replacement, permutations, product
@@ -16,18 +16,21 @@ from time import thread_time
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsmf.supports.layout import Index, IndexLists
 from fsmf.supports.rank_one import EquivalenceClasses
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.library import minimal_patterns
-from fsmf.wellposedness.pattern import Pattern, bits, union
+from fsmf.wellposedness.pattern import Pattern, bits, mask_of, union
 from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["Minor", "find_corner", "find_minor", "images_of", "witness_of"]
 
 # With more classes than this, only three that all share entries with each other are looked at together.
 _CLASSES = 64
+# With more than this, no four are.
+_CLASSES_FOR_FOUR = 12
 
 
 class Minor(NamedTuple):
@@ -128,59 +131,62 @@ class _Form(NamedTuple):
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     used_rows: tuple[int, ...]  # per column: the rows at which its identity uses the entry
-    need_rows: int  # kinds of rows, as a mask over all kinds
-    need_columns: int
+
+
+class _Forms(NamedTuple):
+    """Forms, smallest first, and which kinds of rows and columns each one needs, as masks over all kinds."""
+
+    forms: tuple[_Form, ...]
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+
+    def within(self, rows: Iterable[int], columns: Iterable[int]) -> Iterator[_Form]:
+        """Yield those that need none but these kinds."""
+        no_rows, no_columns = (~mask_of(kinds) for kinds in (rows, columns))
+        for at in np.flatnonzero((self.rows & no_rows | self.columns & no_columns) == 0):
+            yield self.forms[at]
 
 
 @cache
-def _forms(n_classes: int) -> tuple[_Form, ...]:
+def _forms(n_classes: int) -> _Forms:
     """Every small witness with so many components, both ways round, its components in every order."""
-    forms: dict[tuple[tuple[int, ...], tuple[int, ...]], _Form] = {}
-    for original in minimal_patterns()[1:]:
-        if original.left.shape[1] != n_classes:
-            continue
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], _Form] = {}
+    orders = list(permutations(range(n_classes)))
+    moved = [
+        [sum((kind >> k & 1) << q for q, k in enumerate(order)) for kind in range(1 << n_classes)]
+        for order in orders
+    ]
+    for original in minimal_patterns(n_classes):
         for witness in (original, original.transposed()):
             left, right = (support.toarray() for support in witness.supports)
-            used = [0] * right.shape[1]
+            rows, columns = (
+                [mask_of(line.nonzero()[0].tolist()) for line in side] for side in (left, right.T)
+            )
+            used = [0] * len(columns)
             for i, j, _ in witness.cofactors:
                 used[j] |= 1 << i
-            for order in permutations(range(n_classes)):
-                rows = tuple(sum(1 << q for q in range(n_classes) if row[order[q]]) for row in left)
-                columns = tuple(
-                    sum(1 << q for q in range(n_classes) if column[order[q]]) for column in right.T
-                )
-                key = (tuple(sorted(rows)), tuple(sorted(columns)))
-                form = _Form(
-                    witness,
-                    order,
-                    rows,
-                    columns,
-                    tuple(used),
-                    sum(1 << kind for kind in set(rows)),
-                    sum(1 << kind for kind in set(columns)),
-                )
-                forms.setdefault(key, form)
-    return tuple(sorted(forms.values(), key=lambda form: len(form.rows) * len(form.columns)))
+            for order, kinds in zip(orders, moved, strict=True):
+                here = tuple(kinds[kind] for kind in rows), tuple(kinds[kind] for kind in columns)
+                key = tuple(sorted(here[0])), tuple(sorted(here[1]))
+                found.setdefault(key, _Form(witness, order, *here, tuple(used)))
+    forms = sorted(found.values(), key=lambda form: len(form.rows) * len(form.columns))
+    needs = np.array([[mask_of(form.rows), mask_of(form.columns)] for form in forms], dtype=np.int64)
+    return _Forms(tuple(forms), needs[:, 0], needs[:, 1])
 
 
 def find_minor(pattern: Pattern, deadline: float = float("inf")) -> Minor | None:
     """Return a sub-block with one of the known patterns, or None; stops at the deadline.
 
-    Components are chosen first, two or three of them; then rows that look as the small pattern's do to
+    Components are chosen first, two to four of them; then rows that look as the small pattern's do to
     these, then columns, which no other component may reach at entries that the identity uses.
     """
-    for size in (2, 3):
-        forms = _forms(size)
+    for size in (2, 3) if len(pattern.ranks) > _CLASSES_FOR_FOUR else (2, 3, 4):
         for chosen in _selections(pattern, size):
             if thread_time() > deadline:
                 return None
             rows = _seen(pattern.rows, chosen)
             columns = _seen(pattern.columns, chosen)
-            have_rows = sum(1 << kind for kind in rows)
-            have_columns = sum(1 << kind for kind in columns)
-            for form in forms:
-                if form.need_rows & ~have_rows or form.need_columns & ~have_columns:
-                    continue
+            for form in _forms(size).within(rows, columns):
                 found = _place(pattern, chosen, form, rows, columns)
                 if found:
                     return found

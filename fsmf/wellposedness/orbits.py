@@ -16,7 +16,7 @@ likewise; or a minor shows that it is not in Z, or for which parameters alone it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import combinations, permutations, product
@@ -41,9 +41,20 @@ from fsmf.wellposedness.polynomials import (
 )
 from fsmf.wellposedness.solving import GaveUpError, Solution, solve
 
-__all__ = ["Cover", "find_cover"]
+__all__ = ["Cover", "find_cover", "open_form"]
 
 Place = tuple[int, int]
+
+# In how many orders of the unknowns factors of a form are looked for.
+_ORDERS = 6
+
+
+class OpenFormError(GaveUpError):
+    """A form has no factors that were found, and no minor excludes it."""
+
+    def __init__(self, form: Mapping[Place, Laurent]) -> None:
+        super().__init__("a form has no factors that were found, and no minor excludes it")
+        self.form = form
 
 
 class Cover(NamedTuple):
@@ -96,7 +107,47 @@ def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
         cases = cover.explore(dict.fromkeys(cover.reach))
     except GaveUpError:
         return None
-    return Cover(cover.attained, cover.excluded, cases)
+    return Cover(*_counted(cases), cases)
+
+
+def open_form(kinds: Kinds, *, max_seconds: float = 10.0) -> dict[Place, Laurent] | None:
+    """Return the first normal form that has no factors that were found, and that no minor excludes.
+
+    Parameters
+    ----------
+    kinds : Kinds
+        The components of each row and of each column.
+    max_seconds : float, optional
+        When to give up, in seconds of processor time.
+
+    Returns
+    -------
+    dict, or None
+        Its entries, polynomials in parameters 0, 1, …; a candidate for a limit that is no product.
+
+    Examples
+    --------
+    >>> open_form(Kinds((1, 3), (1, 3)))
+    {(0, 1): {0: 1}, (1, 0): {0: 1}}
+    """
+    forms = _Forms(kinds, time.thread_time() + max_seconds)
+    try:
+        forms.explore(dict.fromkeys(forms.reach))
+    except OpenFormError as error:
+        return {place: p for place, p in error.form.items() if p}
+    except GaveUpError:
+        pass
+    return None
+
+
+def _counted(node: Mapping[str, Any]) -> tuple[int, int]:
+    """How many forms below a node have factors, and how many are no limits."""
+    below = [*node.get("cases", ()), *(then for _, then in node.get("where", ()))]
+    below += [node[key] for key in ("found", "then") if key in node]
+    attained, excluded = int("X" in node), int("rows" in node and "then" not in node)
+    for one, other in map(_counted, below):
+        attained, excluded = attained + one, excluded + other
+    return attained, excluded
 
 
 class _Forms:
@@ -118,7 +169,6 @@ class _Forms:
         )
         self.supports = supports_of(kinds)
         self.blocks = list(_blocks(kinds))
-        self.attained = self.excluded = 0
 
     def explore(self, entries: dict[Place, bool | None]) -> dict[str, Any]:
         """Go through the cases; an entry is known to be 0 (False), or not to be (True), or unknown (None)."""
@@ -186,17 +236,16 @@ class _Forms:
 
     def settle(self, form: dict[Place, Laurent], n: int) -> dict[str, Any]:
         """Find factors of a form in n parameters, or show where it is not in Z; give up otherwise."""
-        found = self.factors(form, n)
-        if found is not None:
-            self.attained += 1
-            factors, units = found
-            # The factors hold where the units are not 0.
-            where = [self.restrict(form, [unit], n)[1:] for unit in units]
+        for factors, units in self.factors(form, n):
+            try:
+                # The factors hold where the units are not 0.
+                where = [self.restrict(form, [unit], n)[1:] for unit in units]
+            except OpenFormError:
+                continue  # other factors may have other units
             return {**factors, "units": [_listed(unit, n) for unit in units], "where": where}
         minors = [(minor, block) for minor, block in self.minors(form) if minor]
         for minor, (rows, columns) in minors:
             if len(minor) == 1:
-                self.excluded += 1
                 return {"rows": rows, "columns": columns}
         at, parameter, then = self.restrict(form, [minor for minor, _ in minors], n)
         rows, columns = minors[at][1]
@@ -220,60 +269,57 @@ class _Forms:
                     if all(min(split(p, v), default=0) >= 0 for p in form.values()):
                         there = {place: substitute(p, v, root)[0] for place, p in form.items()}
                         return at, v, self.settle(there, n)
-        raise GaveUpError("a form has no factors that were found, and no minor excludes it")
+        raise OpenFormError(form)
 
-    def factors(self, form: dict[Place, Laurent], n: int) -> tuple[dict[str, Any], list[Laurent]] | None:
-        """Factors for all parameters but 0 and the zeros of some polynomials; and these."""
+    def factors(self, form: dict[Place, Laurent], n: int) -> Iterator[tuple[dict[str, Any], list[Laurent]]]:
+        """Yield factors for all parameters but 0 and the zeros of some polynomials; and these."""
         form = {place: p for place, p in form.items() if p}
-        system = System(self.supports, tuple((i, j, Fraction(1)) for i, j in form))
-        size = len(system.variables)
         names = sorted(set().union(*map(occurring, form.values()))) if form else []
-        numbers = {v: size + at for at, v in enumerate(names)}
-        equations = []
-        for place, equation in zip(system.places, system.equations, strict=True):
-            residual = dict(equation)
-            if place in form:
-                add(residual, constant(1))
-                add(residual, _renamed(form[place], numbers), -1)
-            equations.append(residual)
-        try:
-            found = solve(
-                equations,
-                n_unknowns=size + len(names),
-                parameters=numbers.values(),
-                for_all=True,
-                max_seconds=min(5.0, self.deadline - time.thread_time()),
-            )
-        except GaveUpError:
-            return None
-        back = {number: v for v, number in numbers.items()}
-        if not isinstance(found, Solution) or any(not occurring(q) <= back.keys() for _, q in found.inverses):
-            return None  # 1/q in a polynomial that is to be inverted
-        units = [_renamed(q, back) for _, q in found.inverses]
-        K, number = _field(n)
-        symbols = {numbers[v]: K.gens[v] if n else None for v in names}
-        try:
-            values = found.values(size + len(names), symbols, number)
-        except ZeroDivisionError:
-            return None
-        if any(evaluate(equation, values, number) for equation in equations):
-            return None
-        X, Y = ([e for e in system.entries(values, letter) if e[2]] for letter in "xy")
-        shared = {k for _, k, _ in X} & {k for k, _, _ in Y}
-        X, Y = [e for e in X if e[1] in shared], [e for e in Y if e[0] in shared]
-        used: set[int] = set()
-        if n:
-            plain = [K.ring({tuple(m): c for c, *m in _terms(unit, n)}) for unit in units]
-            for _, _, value in (*X, *Y):
-                below = value.denom
-                for at, unit in enumerate(plain):
-                    while len(below) > 1 and len(unit) > 1 and not below.rem(unit):
-                        below = below.quo(unit)
-                        used.add(at)
-                if len(below) > 1:
-                    return None
-        written = {"X": [[*e[:2], *_written(e[2])] for e in X], "Y": [[*e[:2], *_written(e[2])] for e in Y]}
-        return written, [units[at] for at in sorted(used)]
+        # Most forms have factors at once; other orders of the unknowns, and solutions for almost all
+        # parameters instead of all, lead to other polynomials.
+        for rng, for_all in ((None, True), *product(range(_ORDERS), (True, False) if names else (True,))):
+            system = System(self.supports, tuple((i, j, Fraction(1)) for i, j in form), rng=rng)
+            size = len(system.variables)
+            numbers = {v: size + at for at, v in enumerate(names)}
+            equations = []
+            for place, equation in zip(system.places, system.equations, strict=True):
+                residual = dict(equation)
+                if place in form:
+                    add(residual, constant(1))
+                    add(residual, _renamed(form[place], numbers), -1)
+                equations.append(residual)
+            left = self.deadline - time.thread_time()
+            if left < 0:
+                raise GaveUpError("the time was over")
+            try:
+                found = solve(
+                    equations,
+                    n_unknowns=size + len(names),
+                    parameters=numbers.values(),
+                    for_all=for_all,
+                    max_seconds=min(5.0 if rng is None else 0.5, left),
+                )
+            except GaveUpError:
+                continue
+            if not isinstance(found, Solution):
+                return
+            K, number = _field(n)
+            try:
+                values = found.values(
+                    size + len(names), {numbers[v]: K.gens[v] if n else None for v in names}, number
+                )
+            except ZeroDivisionError:
+                continue
+            if any(evaluate(equation, values, number) for equation in equations):
+                continue
+            X, Y = ([e for e in system.entries(values, letter) if e[2]] for letter in "xy")
+            shared = {k for _, k, _ in X} & {k for k, _, _ in Y}
+            X, Y = [e for e in X if e[1] in shared], [e for e in Y if e[0] in shared]
+            written = {
+                name: [[*place, *_written(value)] for *place, value in side]
+                for name, side in (("X", X), ("Y", Y))
+            }
+            yield written, _units([value for _, _, value in (*X, *Y)]) if n else []
 
     def minors(self, form: Mapping[Place, Laurent]) -> Iterator[tuple[Laurent, tuple[list[int], list[int]]]]:
         """The minors that vanish on Z, and their rows and columns."""
@@ -323,6 +369,19 @@ def _field(n: int) -> tuple[Any, Any]:
 
     K = field([f"p{v}" for v in range(n)], QQ)[0]
     return K, lambda value: K(QQ(*value.as_integer_ratio()))
+
+
+def _units(values: Sequence[Any]) -> list[Laurent]:
+    """What the denominators of rational functions are made of, besides single parameters."""
+    factors = {factor for value in values for factor, _ in value.denom.factor_list()[1]}
+    return [
+        {
+            sum(monomial(v, e) for v, e in enumerate(m)): Fraction(int(c.numerator), int(c.denominator))
+            for m, c in factor.terms()
+        }
+        for factor in sorted(factors, key=str)
+        if len(factor) > 1
+    ]
 
 
 def _terms(p: Laurent, n: int) -> list[list[Any]]:

@@ -6,7 +6,7 @@ exponent of unknown v is its digit v in base 2¹⁶, signed, so monomials are mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -164,7 +164,9 @@ def substitute(p: Laurent, v: int, q: Laurent) -> tuple[Laurent, Laurent]:
     return changed, quotient
 
 
-def evaluate(p: Laurent, values: Sequence[Any], number: Callable[[Exact], Any] = Fraction) -> Any:
+def evaluate(
+    p: Laurent, values: Sequence[Any] | Mapping[int, Any], number: Callable[[Exact], Any] = Fraction
+) -> Any:
     """Return the value where unknown v is ``values[v]``, in whatever field `number` takes rationals to."""
     total = number(0)
     for m, coefficient in p.items():

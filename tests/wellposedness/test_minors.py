@@ -41,11 +41,11 @@ def test_corners_are_those_of_all_windows():
     assert 0 < sum(found) < len(found)
 
 
-@pytest.mark.parametrize("which", range(0, 65, 4))
+@pytest.mark.parametrize("which", range(0, 179, 9))
 def test_small_patterns_are_found_in_larger_ones(which):
     rng = np.random.default_rng(2)
     pattern = minimal_patterns()[which]
-    left, right = (support.toarray() for support in (pattern.supports if which % 8 else pattern.supports.T))
+    left, right = (support.toarray() for support in (pattern.supports if which % 2 else pattern.supports.T))
     # Two rows, two columns and a component that shares no place with the rest, shuffled.
     left = np.pad(left, ((0, 2), (0, 1)))
     right = np.pad(right, ((0, 1), (0, 2)))
