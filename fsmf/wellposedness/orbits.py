@@ -41,7 +41,7 @@ from fsmf.wellposedness.polynomials import (
 )
 from fsmf.wellposedness.solving import GaveUpError, Solution, solve
 
-__all__ = ["Cover", "find_cover", "open_form"]
+__all__ = ["Cover", "OpenFormError", "find_cover", "open_form"]
 
 Place = tuple[int, int]
 
