@@ -97,7 +97,7 @@ def _normals(U: Array, number: int, rng: np.random.Generator) -> Array:
     """What vanishes on r − 1 of the rows of U, drawn so many times, a unit column each."""
     m, r = U.shape
     drawn = np.argsort(rng.random((number, m)), axis=1)[:, : r - 1]
-    normals: Array = np.linalg.svd(U[drawn])[2][:, -1].conj().T
+    normals: Array = np.linalg.qr(U[drawn].conj().swapaxes(1, 2), mode="complete").Q[:, :, -1].T
     return normals
 
 

@@ -241,13 +241,15 @@ class ALS:
             best, (X, Y) = self._best(problem, A.shape, rest, clock)
             norm = problem.balanced_norm(X, Y)
             status = best.warned(norm, ridge=problem.ridge, name="ALS")
+        X, Y = X.astype(A.dtype), Y.astype(A.dtype)
+        error = math.sqrt(problem.squared_error(X, Y))
         bound, blocks = best_bound(
             problem.block,
             part.structure,
             work=_SHARE * sweep_cost(part.structure)[0] * len(best.errors) * self.starts,
+            # No bound can come nearer to what is rounding.
+            search=error > 8 * problem.eps * problem.norm,
         )
-        X, Y = X.astype(A.dtype), Y.astype(A.dtype)
-        error = math.sqrt(problem.squared_error(X, Y))
         left, right = problem.values(X, Y)
         return Solution(
             left=left,

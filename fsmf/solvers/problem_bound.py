@@ -43,20 +43,21 @@ def best_bound(
     roots: Array | None = None,
     *,
     work: float = 0.0,
+    search: bool = True,
 ) -> tuple[float, DisjointBlocks]:
     """The best bound on the places within reach of a pair, and the blocks that prove it.
 
     `block` returns the matrix on given rows and columns, zero out of reach; `roots` are those of weights,
     infinite out of reach. First the families that `Structure.block_families` names; then what cutting the
     matrix into blocks by the rows or columns of some class, again and again, finds in `work` operations, or
-    a few milliseconds.
+    a few milliseconds. Without a search, the named families alone.
     """
     nothing = IndexLists.of_arrays([])
     best, proof = 0.0, DisjointBlocks(nothing, nothing, nothing)
     work = max(work, _WORK)
     (m, n), count = structure.shape, len(structure.classes)
     families = list(structure.block_families)
-    if _price(m, n) <= _HOPELESS * work and count * (m + n) <= _MAX_FLAGS:
+    if search and _price(m, n) <= _HOPELESS * work and count * (m + n) <= _MAX_FLAGS:
         families.append(_Cuts(block, structure, work).blocks())
     for blocks in families:
         ranks = blocks.components.sizes
