@@ -397,7 +397,7 @@ class Plan:
         verdict = self.verdict
         if verdict is not None:
             posed = {"WellPosed": "well-posed", "IllPosed": "ill-posed"}[verdict.answer]
-            lines.append(f"{posed}: {verdict.headline}")
+            lines.append(f"{posed}: {verdict.fact}")
             if posed == "ill-posed":
                 lines.append("beware: ReLU networks on them have no optimum for some data, either")
         for solver, refusal in self.answers:

@@ -52,9 +52,11 @@ def receipt(F: Factorization) -> str:
         *([f"  search          {F.search}"] if F.search else []),
     ]
     best = isinstance(F.certificate, GlobalOptimum | ByConstruction)
-    verdict = None if best else quick_verdict(F.supports)
+    # Verdicts speak of errors that weigh all entries alike.
+    weighted = getattr(F.certificate, "weighted", False)
+    verdict = None if best or weighted else quick_verdict(F.supports)
     if verdict is not None:
-        lines.append(f"  existence       {verdict.headline}")
+        lines.append(f"  existence       {verdict.fact}")
     if len(F.history):
         lines.append(f"  sweeps          {len(F.history)} in {F.history.seconds[-1]:.3g} s")
     if F.ridge_path is not None:

@@ -337,3 +337,9 @@ def test_plans_and_receipts_say_whether_best_products_exist():
     assert "existence       every matrix has a best product" in str(chain)
     # A global optimum says it all.
     assert "existence" not in str(fsmf.factorize(np.eye(4), fsmf.low_rank(4, rank=2)))
+    # Verdicts speak of entries that count alike, and of factors without prescribed values.
+    weighted = fsmf.factorize(np.eye(3), fsmf.lu(3), weights=np.eye(3) + 1)
+    assert "existence" not in str(weighted)
+    left, right = fsmf.lu(3)
+    held = fsmf.fixed(np.eye(3), np.eye(3), support=left)
+    assert "-posed" not in str(fsmf.explain([held, right]))

@@ -20,7 +20,7 @@ from fsmf.solvers.base import Cost, Solution, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
 from fsmf.solvers.problem_path import follow, follow_to_norm, judged
-from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost
+from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost, unweighted
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
 from fsmf.solvers.problem_start import starting_points
 from fsmf.solvers.problem_sweep import LeastSquares
@@ -240,7 +240,8 @@ class ALS:
         else:
             best, (X, Y) = self._best(problem, A.shape, rest, clock)
             norm = problem.balanced_norm(X, Y)
-            status = best.warned(norm, ridge=problem.ridge, name="ALS")
+            supports = part.structure.supports
+            status = best.warned(norm, ridge=problem.ridge, name="ALS", supports=supports)
         X, Y = X.astype(A.dtype), Y.astype(A.dtype)
         error = math.sqrt(problem.squared_error(X, Y))
         bound, blocks = best_bound(
@@ -338,7 +339,7 @@ class ALS:
             if run.status is Status.STOPPED or clock.is_over() or run.is_exact:
                 break
         assert best is not None
-        status = best.warned(best.norm, ridge=ridge, name="ALS")
+        status = best.warned(best.norm, ridge=ridge, name="ALS", supports=unweighted(part))
         return whole_solution(best, part.structure, status)
 
     def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:

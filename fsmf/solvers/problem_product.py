@@ -22,7 +22,7 @@ from fsmf.supports.layout import Index
 from fsmf.supports.support import Support, Supports
 from fsmf.tractability import Part
 
-__all__ = ["ProductProblem", "Values", "is_general", "product_cost"]
+__all__ = ["ProductProblem", "Values", "is_general", "product_cost", "unweighted"]
 
 Array = NDArray[Any]
 
@@ -270,6 +270,11 @@ class ProductProblem:
 def is_general(part: Part) -> bool:
     """Whether a problem is beyond a plain pair: of another length, weighted, or with prescribed values."""
     return not part.structure.is_pair or part.roots is not None or part.structure.n_prescribed > 0
+
+
+def unweighted(part: Part) -> Supports | None:
+    """Return the supports if the error weighs all entries alike, as verdicts on best products ask."""
+    return part.structure.supports if part.roots is None else None
 
 
 def _prescribed(support: Support) -> Array:

@@ -9,7 +9,10 @@ import numpy as np
 
 from fsmf.errors import ConvergenceWarning, NotAttainedWarning
 from fsmf.factorization import History, Status
+from fsmf.supports.support import Supports
 from fsmf.warning import warn_caller
+from fsmf.wellposedness.check import quick_verdict
+from fsmf.wellposedness.verdicts import IllPosed, WellPosed
 
 __all__ = ["LARGE", "Clock", "Trail"]
 
@@ -76,16 +79,32 @@ class Trail:
             and self.errors[-1] < self.errors[middle]
         )
 
-    def warned(self, settled_norm: float, *, ridge: float, name: str) -> Status:
-        """Tell growing factors from other ends, and warn of what a user should know."""
-        if not ridge and self.is_growing(settled_norm):
+    def warned(
+        self, settled_norm: float, *, ridge: float, name: str, supports: Supports | None = None
+    ) -> Status:
+        """Tell growing factors from other ends, and warn of what a user should know.
+
+        Where the supports are given, what they say within milliseconds is said: if best factors exist that A
+        bounds, growing ones are no sign of anything.
+        """
+        growing = not ridge and self.is_growing(settled_norm)
+        verdict = quick_verdict(supports) if growing and supports is not None else None
+        exists = isinstance(verdict, WellPosed)
+        if growing and not (isinstance(verdict, WellPosed) and verdict.is_bounded):
+            said = {
+                WellPosed: "a best product exists all the same, and another start or a ridge may find it",
+                IllPosed: "the infimum may not be attained, as for some matrices on these supports",
+            }.get(
+                type(verdict),
+                "the infimum may not be attained, and fsmf.check_well_posedness(supports) tells whether "
+                "that can be",
+            )
             warn_caller(
                 f"{Status.FACTORS_GROW.value}: after {len(self.errors)} sweeps the error is "
                 f"{self.errors[-1] / self._norm:.3g} of the norm of A and the factors are "
                 f"{self.norms[-1] / self.norms[0]:.3g} times as large as at first; "
-                "the infimum may not be attained, and fsmf.check_well_posedness(supports) tells whether "
-                "that can be; use ridge= or max_norm= to bound the factors",
-                NotAttainedWarning,
+                f"{said}; use ridge= or max_norm= to bound the factors",
+                ConvergenceWarning if exists else NotAttainedWarning,
             )
             return Status.FACTORS_GROW
         if self.status is Status.OUT_OF_BUDGET:

@@ -17,7 +17,7 @@ from fsmf.solvers.base import Cost, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, whole_solution
 from fsmf.solvers.problem_newton import GaussNewton
 from fsmf.solvers.problem_peeling import peeled
-from fsmf.solvers.problem_product import ProductProblem, product_cost
+from fsmf.solvers.problem_product import ProductProblem, product_cost, unweighted
 from fsmf.solvers.problem_start import starting_points
 from fsmf.solvers.problem_trail import Clock
 from fsmf.tractability import Part, Structure
@@ -149,7 +149,8 @@ class VariableProjection:
             runs += batch
             runs.sort(key=lambda run: run.objective)
         best = runs[0]
-        status = best.warned(best.norm, ridge=self.ridge, name=type(self).__name__)
+        name, supports = type(self).__name__, unweighted(part)
+        status = best.warned(best.norm, ridge=self.ridge, name=name, supports=supports)
         return whole_solution(best, part.structure, status)
 
     def _portfolio(

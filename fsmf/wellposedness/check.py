@@ -142,7 +142,7 @@ def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
     -------
     WellPosed, IllPosed or None
         From chainable chains, 2 × 2 corners, compatible pairs, free entries and two classes; None says
-        nothing.
+        nothing, and is the answer where values are prescribed.
 
     Examples
     --------
@@ -152,6 +152,8 @@ def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
     >>> quick_verdict(fsmf.kaleidoscope(8)) is None
     True
     """
+    if any(support.n_prescribed for support in supports):
+        return None
     if len(supports) > 2 or supports.n_parameters > _QUICK:
         kronecker = all(isinstance(support, KroneckerPattern) for support in supports)
         chain = find_chain(supports) if kronecker else None

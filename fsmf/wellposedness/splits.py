@@ -53,6 +53,11 @@ class Split:
     proof_of: dict[int, int]
 
     @property
+    def bounded(self) -> bool:
+        """Whether the least factors of every product are bounded by it: those of each group are."""
+        return all(proof.bounded for proof in self.proofs)
+
+    @property
     def reason(self) -> str:
         """Half a sentence that follows "because"."""
         names = dict.fromkeys(node.theorem for proof in self.proofs for node in proof.nodes())

@@ -21,7 +21,7 @@ from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.splits import Split
 from fsmf.wellposedness.two_class_limits import TwoClassLimit
-from fsmf.wellposedness.verification import verify_proof
+from fsmf.wellposedness.verification import as_pair, verify_proof
 from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
@@ -43,6 +43,12 @@ class Verdict:
     supports: Supports
 
     answer: ClassVar[str]
+    headline: ClassVar[str]
+
+    @property
+    def fact(self) -> str:
+        """What the verdict says, in one line."""
+        return self.headline
 
     def __bool__(self) -> NoReturn:
         raise TypeError(
@@ -103,7 +109,43 @@ class WellPosed(Verdict):
     @property
     def is_bounded(self) -> bool:
         """Whether, for each A, some best factors have Σ_k ‖x_k‖² ‖y_k‖² ≤ ‖A‖² (columns of X, rows of Y)."""
-        return isinstance(self.proof, Proof) and self.proof.bounded
+        return isinstance(self.proof, Proof | Split) and self.proof.bounded
+
+    @property
+    def fact(self) -> str:
+        """What the verdict says, in one line."""
+        return f"{self.headline}{', of factors that it bounds' if self.is_bounded else ''}"
+
+    def norm_bound(self, norm: float) -> float | None:
+        """Return a norm that some best factors do not exceed.
+
+        Parameters
+        ----------
+        norm : float
+            ‖A‖_F.
+
+        Returns
+        -------
+        float or None
+            A bound on ``(‖X‖² + ‖Y‖²)^½``, in the units of √A; None unless `is_bounded`. It is what
+            ``ALS(max_norm=)`` takes, which loses nothing then.
+
+        Notes
+        -----
+        **Guarantee.** With ‖x_k‖ = ‖y_k‖ for each of the r components, ``Σ ‖x_k‖⁴ ≤ ‖A‖²`` by `is_bounded`,
+        so by Cauchy and Schwarz ``‖X‖² + ‖Y‖² = 2 Σ ‖x_k‖² ≤ 2 √r ‖A‖``.
+
+        Examples
+        --------
+        >>> import fsmf
+        >>> fsmf.check_well_posedness(fsmf.low_rank(40, 30, rank=4)).norm_bound(1.0)
+        2.0
+        """
+        if not self.is_bounded:
+            return None
+        left, right = as_pair(self.supports)
+        live = sum(bool(left.T.row(k).size and right.row(k).size) for k in range(right.shape[0]))
+        return float((2 * live**0.5 * norm) ** 0.5)
 
     def verify(self) -> Verification:
         """Check every step of the proof from the supports and the theorems alone."""
@@ -221,6 +263,7 @@ class Undecided(Verdict):
     question: Pattern | None = field(default=None)
 
     answer: ClassVar[str] = "Undecided"
+    headline: ClassVar[str] = "whether every matrix has a best product on these supports is open"
 
     def verify(self) -> Verification:
         """Check nothing: there is no claim."""
@@ -232,7 +275,7 @@ class Undecided(Verdict):
         return {**super().to_dict(), "reason": self.reason, "tried": list(self.tried), "question": question}
 
     def __str__(self) -> str:
-        text = f"undecided: whether every matrix has a best product on these supports is open. {self.reason}."
+        text = f"undecided: {self.headline}. {self.reason}."
         if self.tried:
             text += f" Tried: {', '.join(self.tried)}."
         if self.question:

@@ -9,6 +9,7 @@ import pytest
 from small_patterns import random_pair
 
 import fsmf
+from fsmf.errors import NotAttainedWarning
 from fsmf.wellposedness.check import check_well_posedness
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed, verdict_from_dict
 
@@ -71,3 +72,45 @@ def test_random_verdicts_survive_json():
     for _ in range(40):
         verdict = check_well_posedness(random_pair(rng, 6, 5))
         assert verdict_from_dict(json.loads(verdict.to_json())) == verdict
+
+
+# Components with ever fewer rows and ever more columns: any two are comparable.
+NESTED = fsmf.pair(
+    [[i >= k for k in range(4)] for i in range(6)], [[j <= k + 2 for k in range(4)] for j in range(6)]
+)
+BOUNDED = [NESTED, fsmf.low_rank(6, 5, rank=3), fsmf.monarch(8, blocks=2), fsmf.block_diagonal(6, blocks=3)]
+
+
+@pytest.mark.parametrize("supports", BOUNDED)
+def test_best_factors_keep_to_their_bound(supports):
+    """What is found among factors within the bound is as good as what is found among all."""
+    rng = np.random.default_rng(2)
+    verdict = check_well_posedness(supports)
+    A = rng.standard_normal(supports.shape) * np.exp(2 * rng.standard_normal(supports.shape))
+    bound = verdict.norm_bound(np.linalg.norm(A))
+    free = fsmf.factorize(A, supports, solver=fsmf.ALS(starts=2, max_sweeps=300, rtol=1e-9))
+    held = fsmf.factorize(A, supports, solver=fsmf.ALS(starts=2, max_sweeps=300, rtol=1e-9, max_norm=bound))
+    assert sum(np.linalg.norm(f.toarray()) ** 2 for f in held.factors) ** 0.5 <= bound * (1 + 1e-9)
+    assert held.error <= free.error * (1 + 1e-4)
+
+
+def test_bounds_are_sharp_and_given_where_they_hold():
+    # One component: the best factors of a matrix of rank one have just this norm.
+    verdict = check_well_posedness(fsmf.low_rank(3, rank=1))
+    assert verdict.norm_bound(8.0) == pytest.approx(4.0)
+    # LU with a full component besides makes every matrix, but not the swap of rows by factors of its size.
+    every = check_well_posedness([[[1, 0, 1], [1, 1, 1]], [[1, 1], [0, 1], [1, 1]]])
+    assert isinstance(every, WellPosed)
+    assert every.norm_bound(1.0) is None
+    assert "of factors that it bounds" in check_well_posedness(NESTED).fact
+
+
+def test_growing_factors_are_no_alarm_where_best_ones_are_bounded():
+    """Warnings are errors here: these starts wander along directions that change nothing."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        A = rng.standard_normal((6, 6)) * np.exp(3 * rng.standard_normal((6, 6)))
+        F = fsmf.factorize(A, NESTED, solver=fsmf.VariableProjection(starts=2, rng=seed))
+        assert F.status.name == "CONVERGED"
+    with pytest.warns(NotAttainedWarning, match="as for some matrices on these supports"):
+        fsmf.factorize(np.eye(3)[::-1], fsmf.lu(3), solver=fsmf.VariableProjection())
