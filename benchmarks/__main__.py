@@ -7,6 +7,7 @@ BENCHMARKS = [
     "bench_block_svd",
     "bench_als",
     "bench_hard",
+    "bench_census",
     "bench_analyze",
     "bench_chain",
     "bench_apply",

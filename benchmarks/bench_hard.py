@@ -1,4 +1,4 @@
-"""Supports that no theorem helps with: time to within 1 % of the best known, final errors, and a census."""
+"""Supports that no theorem helps with: time to within 1 % of the best known, and final errors."""
 
 from __future__ import annotations
 
@@ -250,65 +250,11 @@ def lu_table(sizes: tuple[int, ...]) -> list[list[str]]:
     return rows
 
 
-def best_of_starts(A: np.ndarray, supports: list[np.ndarray], starts: int, seed: int) -> float:
-    """The census's oracle: L-BFGS-B from so many Gaussian starts of three sizes."""
-    places = [np.flatnonzero(S) for S in supports]
-    X, Y = (np.zeros(S.shape) for S in supports)
-    rng, best = np.random.default_rng(seed), math.inf
-
-    def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
-        X.put(places[0], z[: len(places[0])])
-        Y.put(places[1], z[len(places[0]) :])
-        R = X @ Y - A
-        return float(np.sum(R**2)), 2 * np.concatenate([(R @ Y.T).take(places[0]), (X.T @ R).take(places[1])])
-
-    for start in range(starts):
-        z = (0.3, 1.0, 3.0)[start % 3] * rng.standard_normal(sum(map(len, places)))
-        found = minimize(
-            value_and_gradient, z, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-13}
-        )
-        best = min(best, found.fun)
-    return math.sqrt(best)
-
-
-def census(count: int, starts: int, gate: Gate) -> list[list[str]]:
-    """Small random masks: how often the better of our solvers is as good as the oracle, to 0.1 % of ‖A‖."""
-    fsmf, rng = optional("fsmf"), np.random.default_rng(0)
-    equal = {ALS: 0, VARPRO: 0, "the better": 0}
-    below, gaps, tractable, seconds = 0, 0, 0, {ALS: 0.0, VARPRO: 0.0}
-    for number in range(count):
-        m, n, r = int(rng.integers(2, 7)), int(rng.integers(2, 7)), int(rng.integers(1, 5))
-        supports = [rng.random((m, r)) < 0.6, rng.random((r, n)) < 0.6]
-        A = rng.standard_normal((m, n))
-        found = {}
-        for name, solver in ((ALS, None), (VARPRO, fsmf.VariableProjection())):
-            took, found[name] = timed(lambda A=A, S=supports, s=solver: fsmf.factorize(A, S, solver=s))
-            seconds[name] += took
-            below += found[name].error < found[name].lower_bound
-        best = min(best_of_starts(A, supports, starts, number), *(F.error for F in found.values()))
-        for name, F in found.items():
-            equal[name] += F.error <= best + 1e-3 * F.norm
-        equal["the better"] += min(F.error for F in found.values()) <= best + 1e-3 * found[ALS].norm
-        if fsmf.analyze(supports).tractable:
-            tractable += 1
-            gaps += found[ALS].certificate.gap > 1e-9 * found[ALS].norm
-    gate(equal["the better"] >= 0.99 * count, "the better solver equals the best known on 99 %")
-    gate(not below, "no error is below its own lower bound")
-    gate(not gaps, "the gap is zero on tractable instances")
-    seconds["the better"] = sum(seconds.values())
-    rows = [
-        [name, f"{value}/{count}", f"{1e3 * seconds[name] / count:.3g} ms"] for name, value in equal.items()
-    ]
-    return [*rows, ["tractable, gap 0", f"{tractable - gaps}/{tractable}", ""]]
-
-
 def main() -> int:
     warnings.simplefilter("ignore")  # budgets end, and factors grow, as asked
     parser = arguments(__doc__, rounds=5)
     parser.add_argument("--seconds", type=float, default=10.0, help="time for each contender and instance")
     parser.add_argument("--large", action="store_true", help="kaleidoscopes up to 256")
-    parser.add_argument("--census", type=int, default=200, help="number of small random masks")
-    parser.add_argument("--starts", type=int, default=200, help="starts of the oracle of the census")
     options = parser.parse_args()
     quick, gate = options.quick, Gate()
     seconds, seeds = (1.0 if quick else options.seconds), range(1 if quick else options.rounds)
@@ -326,9 +272,6 @@ def main() -> int:
     print(table(header, rows, markdown=options.markdown), end="\n\n")
     rows = lu_table((3, 10) if quick else (3, 10, 100))
     header = ["n", "solver", "time", "relative error", "norm of the factors", "status"]
-    print(table(header, rows, markdown=options.markdown), end="\n\n")
-    rows = census(10 if quick else options.census, 20 if quick else options.starts, gate)
-    header = ["small random masks", "equal to the best known", "time each"]
     print(table(header, rows, markdown=options.markdown))
     return gate.exit_code()
 

@@ -25,12 +25,13 @@ from fsmf.product_certificates import StationaryProduct as StationaryProduct
 from fsmf.ridge_paths import RidgePath as RidgePath
 from fsmf.search_certificates import SearchBound as SearchBound
 from fsmf.solvers.als import ALS as ALS
-from fsmf.solvers.als import Sweep as Sweep
 from fsmf.solvers.base import Cost as Cost
 from fsmf.solvers.block_svd import BlockSVD as BlockSVD
 from fsmf.solvers.global_search import GlobalSearch as GlobalSearch
 from fsmf.solvers.hierarchical import Hierarchical as Hierarchical
 from fsmf.solvers.palm import PALM as PALM
+from fsmf.solvers.progress import Sweep as Sweep
+from fsmf.solvers.quasi_newton import QuasiNewton as QuasiNewton
 from fsmf.solvers.variable_projection import VariableProjection as VariableProjection
 from fsmf.splitting import hierarchical_sparse as hierarchical_sparse
 from fsmf.suggesting import Suggestion as Suggestion

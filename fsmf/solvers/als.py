@@ -25,9 +25,10 @@ from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
 from fsmf.solvers.problem_start import starting_points
 from fsmf.solvers.problem_sweep import LeastSquares
 from fsmf.solvers.problem_trail import LARGE, Clock, Trail
+from fsmf.solvers.progress import Sweep, tell
 from fsmf.tractability import Part, Structure
 
-__all__ = ["ALS", "Sweep"]
+__all__ = ["ALS"]
 
 Array = NDArray[Any]
 
@@ -47,39 +48,6 @@ _SHARE = 0.02
 
 # Seconds that a sweep takes however small the matrix.
 _OVERHEAD = 3e-4
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """Tell a callback where the solver is.
-
-    Attributes
-    ----------
-    start : int
-        Which start, from 0.
-    sweep : int
-        How many sweeps of this start are done; 0 for the starting point itself.
-    error : float
-        ‖A − X1 … XL‖_F, in the units of A.
-    factor_norm : float
-        Norm of the balanced factors, in the units of ``A^(1/L)``.
-    seconds : float
-        Time since the solve began, in seconds.
-
-    Examples
-    --------
-    >>> import fsmf, numpy as np
-    >>> seen = []
-    >>> F = fsmf.factorize(np.eye(3), fsmf.lu(3), solver=fsmf.ALS(starts=1, callback=seen.append))
-    >>> seen[0].start, seen[0].sweep
-    (0, 0)
-    """
-
-    start: int
-    sweep: int
-    error: float
-    factor_norm: float
-    seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,12 +384,7 @@ class ALS:
 
     def _tell(self, run: _Run | Descent, sweep: int, start: int, rest: float, clock: Clock) -> bool:
         """Tell the callback where the run is; whether it wants to stop."""
-        if self.callback is None:
-            return False
-        exponent = run.problem.exponent
-        error = math.ldexp(math.hypot(rest, math.sqrt(run.squared_error)), exponent)
-        norm = run.norm * 2.0 ** (exponent / run.n_factors)
-        return self.callback(Sweep(start, sweep, error, norm, clock.seconds())) is True
+        return tell(self.callback, run, sweep, start=start, clock=clock, rest=rest)
 
 
 class _Run(Trail):

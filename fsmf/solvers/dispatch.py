@@ -14,12 +14,20 @@ from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
+from fsmf.solvers.quasi_newton import QuasiNewton
 from fsmf.solvers.variable_projection import VariableProjection
 from fsmf.tractability import Structure
 
 __all__ = ["SEARCH", "TABLE", "choose", "refusals", "searchers", "table_of"]
 
-TABLE: tuple[Solver, ...] = (BlockSVD(), Hierarchical(), ALS(), VariableProjection())
+# Pairs start better in ALS, which knows what the dominant singular vectors of each class make.
+TABLE: tuple[Solver, ...] = (
+    BlockSVD(),
+    Hierarchical(),
+    QuasiNewton(min_factors=3),
+    ALS(),
+    VariableProjection(),
+)
 
 # Where only constraints are given, supports are searched for first.
 SEARCH = PALM()

@@ -24,7 +24,9 @@ _PROBATION, _HOPE = 20, 200
 
 
 class Descent(Trail):
-    """One start: the values so far and how they came about."""
+    """One start, of a number: the values so far and how they came about."""
+
+    number = 0
 
     def __init__(self, problem: ProductProblem, values: Values) -> None:
         super().__init__(problem.norm, problem.ordinary)

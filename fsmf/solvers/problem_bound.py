@@ -23,9 +23,9 @@ Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 # Singular values of one block cost so many operations however small it is, and so many for each of
-# b·c·min(b, c); a search may always take so many in all, and none is begun whose first block is dearer than
-# this multiple of them.
-_EACH, _PER_ENTRY, _WORK, _HOPELESS = 5e5, 10.0, 1e7, 4
+# b·c·min(b, c); to look at a block and what it meets takes time worth so many. A search may always take so
+# many in all, and none is begun whose first block is dearer than this multiple of them.
+_EACH, _PER_ENTRY, _LOOK, _WORK, _HOPELESS = 5e5, 10.0, 1e4, 1e7, 4
 
 # Rows and columns of all classes, as flags, that a search may lay out.
 _MAX_FLAGS = 1e7
@@ -111,6 +111,7 @@ class _Cuts:
     def _proved(self, rows: Flags, columns: Flags) -> float:
         """The squares of the singular values beyond the rank of the block; 0 when out of work."""
         key = rows.tobytes() + columns.tobytes()
+        self._work -= _LOOK
         if key not in self._known:
             rank = int(self._classes.members.sizes[self._met(rows, columns)].sum())
             sides = int(rows.sum()), int(columns.sum())
@@ -174,6 +175,9 @@ def best_cut(A: Array, supports: Supports, roots: Array | None = None) -> tuple[
     best = 0, 0.0, DisjointBlocks.union([])
     for s in range(1, len(supports)):
         structure = Structure(supports.cut(s))
+        if structure.classes.complete.all():
+            # Such a pair makes everything within its reach.
+            continue
         own = None if roots is None else np.where(structure.reach, roots, np.inf)
         bound, blocks = best_bound(partial(_block, np.where(structure.reach, A, 0)), structure, own)
         if bound > best[1]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -10,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
+from fsmf.factorization import Status
+from fsmf.solvers.problem_alternation import Descent
 from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.solvers.problem_trail import Clock
 
-__all__ = ["GaussNewton", "Pack"]
+__all__ = ["GaussNewton", "Pack", "descend"]
 
 Array = NDArray[Any]
 
@@ -22,6 +26,15 @@ _FORMED, _STEPS, _ENOUGH = 2000, 100, 1e-6
 # Starts go side by side as long as their normal equations hold so few numbers, and take so few operations:
 # more than that gain nothing by it.
 _HELD, _WORK = 1 << 23, 1 << 26
+
+# Damping at first, its bounds, and by how much it changes after good and bad steps.
+_FIRST, _RANGE, _EASE, _CURB = 1e-2, (1e-14, 1e6), 5.0, 4.0
+
+# Steps in a row that must gain less than `rtol` before a start counts as converged.
+_PATIENCE = 3
+
+# A start is abandoned after so many steps when the best is further away than the last step times this.
+_PROBATION, _HOPE = 30, 300
 
 # Damping of what is projected out, in units of the largest diagonal entry: only against singularity.
 _TINY = 1e-13
@@ -174,7 +187,7 @@ class GaussNewton:
         if self.is_formed:
             normal = self._normal(pack)
             diagonal = np.einsum("skk->sk", normal)
-            extra = self._damping(diagonal.real.max(axis=1), damping)
+            extra = self._damping(diagonal.real.max(axis=1, initial=0), damping)
             diagonal += extra
             change = np.linalg.solve(normal, target[:, :, None])[:, :, 0]
         else:
@@ -256,6 +269,57 @@ class GaussNewton:
         rows = 1.0 if left is None else _squares(left[0].T)[a]
         columns = 1.0 if right is None else _squares(right[0])[b]
         return np.ones(len(a)) * rows * columns
+
+
+def descend(
+    newton: GaussNewton,
+    runs: Sequence[Descent],
+    clock: Clock,
+    *,
+    max_steps: int,
+    rtol: float,
+    best: float = math.inf,
+    report: Callable[[Descent, int], bool] = lambda run, step: False,
+) -> bool:
+    """Step from all starts side by side, until each has converged, or is far behind the best objective known.
+
+    Returns whether a report asked to stop.
+    """
+    active = list(runs)
+    if done := [run for run in active if run.is_settled]:
+        done[0].status = Status.CONVERGED
+        return False
+    pack = newton.pack([run.values for run in active])
+    damping, idle = np.full(len(active), _FIRST), np.zeros(len(active), dtype=int)
+    for step in range(1, max_steps + 1):
+        tried, predicted = newton.step(pack, damping)
+        gain = pack.objective - tried.objective
+        better = np.isfinite(gain) & (gain > 0)
+        factor = np.where(better & (gain > 0.1 * predicted), 1.0, _CURB)
+        factor = np.where(better & (gain > 0.5 * predicted), 1 / _EASE, factor)
+        damping = np.clip(damping * factor, *_RANGE)
+        idle = np.where(better & (gain > rtol * pack.objective), 0, idle + 1)
+        pack = pack.replaced(better, tried)
+        for s, run in enumerate(active):
+            if better[s]:
+                run.take(newton.problem.balanced(pack.one(s)), float(pack.squared[s]))
+            run.note(clock)
+        best = min(best, *pack.objective)
+        settled = np.array([run.is_settled for run in active])
+        settled |= (idle >= _PATIENCE) & (better | (damping >= _RANGE[1]))
+        for run, is_settled in zip(active, settled, strict=True):
+            run.status = Status.CONVERGED if is_settled else run.status
+        stops = [report(run, step) for run in active]
+        if any(stops):
+            return True
+        hopeless = (step >= _PROBATION) & better & (pack.objective - best > _HOPE * gain)
+        stay = ~(settled | hopeless)
+        if clock.is_over() or not stay.any():
+            break
+        if not stay.all():
+            pack, damping, idle = pack.take(stay), damping[stay], idle[stay]
+            active = [run for run, goes_on in zip(active, stay, strict=True) if goes_on]
+    return False
 
 
 def _squares(rows: Array) -> Array:

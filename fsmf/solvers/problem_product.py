@@ -17,6 +17,7 @@ from fsmf.errors import InputTypeError, OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.kernels.product_descent import ValuesProblem
 from fsmf.supports.fixed import FixedSupport
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support, Supports
@@ -254,12 +255,32 @@ class ProductProblem:
 
     def random(self, rng: np.random.Generator) -> Values:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
+        n_paths = self._n_paths
+        scale = (self.norm / math.sqrt(n_paths)) ** (1 / len(self)) if n_paths and self.norm else 1.0
+        return [scale * self.gaussian(rng, support.nnz) for support in self.supports]
+
+    @cached_property
+    def _n_paths(self) -> float:
+        """How many products of one entry of each factor the product is a sum of."""
         paths = np.ones(self.supports.shape[0])
         for support in self.supports:
             paths = paths @ support.to_sparse().astype(float)
-        n_paths = float(paths.sum())
-        scale = (self.norm / math.sqrt(n_paths)) ** (1 / len(self)) if n_paths and self.norm else 1.0
-        return [scale * self.gaussian(rng, support.nnz) for support in self.supports]
+        return float(paths.sum())
+
+    @cached_property
+    def in_values(self) -> ValuesProblem:
+        """The same problem in the values alone."""
+        frozen = [np.ones(support.nnz, bool) for support in self.supports]
+        for flags, support in zip(frozen, self.supports, strict=True):
+            flags[support.free] = False
+        return ValuesProblem(
+            self.A,
+            [support.shape for support in self.supports],
+            self.places,
+            weights=self._weights,
+            ridge=self.ridge,
+            frozen=np.concatenate(frozen),
+        )
 
     def gaussian(self, rng: np.random.Generator, size: int) -> Array:
         """Draw so many numbers, complex if A is."""

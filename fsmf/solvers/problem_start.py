@@ -17,7 +17,7 @@ from fsmf.supports.kronecker import Architecture
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["starting_points"]
+__all__ = ["chain_points", "perturbed", "starting_points"]
 
 Array = NDArray[Any]
 
@@ -50,14 +50,34 @@ def starting_points(
 def _made_of_parts(
     problem: ProductProblem, structure: Structure, rng: np.random.Generator
 ) -> Iterator[Values]:
-    turned = replace(problem, A=problem.A.T, supports=problem.supports.T)
-    patterns = () if structure.arrangement is None else structure.arrangement.architecture.patterns
-    yield from _with_identities(problem, patterns, rng)
-    mirrored = tuple(pattern.T for pattern in reversed(patterns))
-    yield from (_turned(turned, values) for values in _with_identities(turned, mirrored, rng))
+    yield from chain_points(problem, structure, rng)
     yield _split_off(problem.A, problem.supports, rng)
     if len(problem) > 2:
+        turned = _transposed(problem)
         yield _turned(turned, _split_off(turned.A, turned.supports, rng))
+
+
+def chain_points(problem: ProductProblem, structure: Structure, rng: np.random.Generator) -> Iterator[Values]:
+    """Yield what the longest chainable prefix makes alone, and the longest suffix; nothing of no chain."""
+    patterns = () if structure.arrangement is None else structure.arrangement.architecture.patterns
+    yield from _with_identities(problem, patterns, rng)
+    turned, mirrored = _transposed(problem), tuple(pattern.T for pattern in reversed(patterns))
+    yield from (_turned(turned, values) for values in _with_identities(turned, mirrored, rng))
+
+
+def perturbed(problem: ProductProblem, values: Values, kick: float, rng: np.random.Generator) -> Values:
+    """Add noise, in units of the root mean square of each factor's values."""
+    pairs = zip(values, problem.random(rng), strict=True)
+    return problem.holding([value + kick * _size(value) / _size(noise) * noise for value, noise in pairs])
+
+
+def _size(values: Array) -> float:
+    """Root mean square, 1 for no values or zeros."""
+    return float(np.sqrt(np.mean(np.abs(values) ** 2))) or 1.0 if values.size else 1.0
+
+
+def _transposed(problem: ProductProblem) -> ProductProblem:
+    return replace(problem, A=problem.A.T, supports=problem.supports.T)
 
 
 def _with_identities(

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain, count, islice
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
+from fsmf.errors import OptionError
 from fsmf.factorization import Status
 from fsmf.solvers.base import Cost, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, whole_solution
-from fsmf.solvers.problem_newton import GaussNewton
+from fsmf.solvers.problem_newton import GaussNewton, descend
 from fsmf.solvers.problem_peeling import peeled
 from fsmf.solvers.problem_product import ProductProblem, product_cost, unweighted
-from fsmf.solvers.problem_start import starting_points
+from fsmf.solvers.problem_start import perturbed, starting_points
 from fsmf.solvers.problem_trail import Clock
+from fsmf.solvers.progress import Sweep, tell
 from fsmf.tractability import Part, Structure
 
 __all__ = ["VariableProjection"]
@@ -31,15 +33,6 @@ _MOVES = tuple(10.0 ** (-i / 2) for i in range(2, 15))
 
 # Share of the starts that are perturbations of the best found by the others, and by how much, relatively.
 _PERTURBED, _KICKS = 0.4, (0.03, 0.1, 0.3, 1.0)
-
-# Damping at first, its bounds, and by how much it changes after good and bad steps.
-_FIRST, _RANGE, _EASE, _CURB = 1e-2, (1e-14, 1e6), 5.0, 4.0
-
-# Steps in a row that must gain less than `rtol` before a start counts as converged.
-_PATIENCE = 3
-
-# A start is abandoned after so many steps when the best is further away than the last step times this.
-_PROBATION, _HOPE = 30, 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +60,9 @@ class VariableProjection:
         Warm start, as for `ALS`.
     rng : int or numpy.random.Generator
         Seed of all that is random; results are deterministic for a given seed.
+    callback : callable, optional
+        Called with a `Sweep` after each step of each start, several of which go side by side; returning True
+        ends the solve with the best so far.
 
     Raises
     ------
@@ -103,6 +99,7 @@ class VariableProjection:
     ridge: float = 0.0
     initial: Any = None
     rng: int | np.random.Generator = 0
+    callback: Callable[[Sweep], bool | None] | None = None
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     by_parts: ClassVar[bool] = False
@@ -111,6 +108,8 @@ class VariableProjection:
 
     def __post_init__(self) -> None:
         check_options(self, counts=("starts", "max_steps"), numbers=("rtol", "ridge"))
+        if self.callback is not None and not callable(self.callback):
+            raise OptionError(f"callback must be callable; found {self.callback!r}")
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
@@ -141,14 +140,29 @@ class VariableProjection:
             (run for _, run in zip(range(own), portfolio, strict=False)),
             _perturbed(runs, problem, rng),
         )
-        while len(runs) < self.starts and not (runs and (clock.is_over() or runs[0].is_settled)):
+        stopped = False
+        while len(runs) < self.starts and not stopped:
+            if runs and (clock.is_over() or runs[0].is_settled):
+                break
             # Perturbations wait for what they perturb.
             size = min(newton.at_once, (own if len(runs) < own else self.starts) - len(runs))
             batch = list(islice(points, size))
-            self._descend(newton, batch, clock, runs[0].objective if runs else math.inf)
+            for number, run in enumerate(batch, start=len(runs)):
+                run.number = number
+            stopped = descend(
+                newton,
+                batch,
+                clock,
+                max_steps=self.max_steps,
+                rtol=self.rtol,
+                best=runs[0].objective if runs else math.inf,
+                report=lambda run, step: tell(self.callback, run, step, start=run.number, clock=clock),
+            )
             runs += batch
             runs.sort(key=lambda run: run.objective)
         best = runs[0]
+        if stopped:
+            best.status = Status.STOPPED
         name, supports = type(self).__name__, unweighted(part)
         status = best.warned(best.norm, ridge=self.ridge, name=name, supports=supports)
         return whole_solution(best, part.structure, status)
@@ -161,40 +175,6 @@ class VariableProjection:
             yield run
         points = starting_points(problem, structure, rng, self.initial)
         yield from (Descent(problem, values) for values in points)
-
-    def _descend(self, newton: GaussNewton, runs: list[Descent], clock: Clock, best: float) -> None:
-        """Step from all starts side by side."""
-        active = list(runs)
-        if done := [run for run in active if run.is_settled]:
-            done[0].status = Status.CONVERGED
-            return
-        pack = newton.pack([run.values for run in active])
-        damping, idle = np.full(len(active), _FIRST), np.zeros(len(active), dtype=int)
-        for step in range(1, self.max_steps + 1):
-            tried, predicted = newton.step(pack, damping)
-            gain = pack.objective - tried.objective
-            better = np.isfinite(gain) & (gain > 0)
-            factor = np.where(better & (gain > 0.1 * predicted), 1.0, _CURB)
-            factor = np.where(better & (gain > 0.5 * predicted), 1 / _EASE, factor)
-            damping = np.clip(damping * factor, *_RANGE)
-            idle = np.where(better & (gain > self.rtol * pack.objective), 0, idle + 1)
-            pack = pack.replaced(better, tried)
-            for s, run in enumerate(active):
-                if better[s]:
-                    run.take(newton.problem.balanced(pack.one(s)), float(pack.squared[s]))
-                run.note(clock)
-            best = min(best, *pack.objective)
-            settled = np.array([run.is_settled for run in active])
-            settled |= (idle >= _PATIENCE) & (better | (damping >= _RANGE[1]))
-            for run, is_settled in zip(active, settled, strict=True):
-                run.status = Status.CONVERGED if is_settled else run.status
-            hopeless = (step >= _PROBATION) & better & (pack.objective - best > _HOPE * gain)
-            stay = ~(settled | hopeless)
-            if clock.is_over() or not stay.any():
-                break
-            if not stay.all():
-                pack, damping, idle = pack.take(stay), damping[stay], idle[stay]
-                active = [run for run, goes_on in zip(active, stay, strict=True) if goes_on]
 
 
 def _read_off(problem: ProductProblem, rng: np.random.Generator, clock: Clock) -> Descent:
@@ -220,16 +200,6 @@ def _read_off(problem: ProductProblem, rng: np.random.Generator, clock: Clock) -
 
 def _perturbed(runs: list[Descent], problem: ProductProblem, rng: np.random.Generator) -> Iterator[Descent]:
     """Perturb the best points found so far, without end."""
-    number = 0
-    while True:
+    for number in count():
         kick, run = _KICKS[number % len(_KICKS)], runs[number // len(_KICKS) % min(2, len(runs))]
-        noise = problem.random(rng)
-        number += 1
-        pairs = zip(run.values, noise, strict=True)
-        moved = [value + kick * _size(value) / _size(some) * some for value, some in pairs]
-        yield Descent(problem, problem.holding(moved))
-
-
-def _size(values: Array) -> float:
-    """Root mean square, 1 for no values or zeros."""
-    return float(np.sqrt(np.mean(np.abs(values) ** 2))) or 1.0 if values.size else 1.0
+        yield Descent(problem, perturbed(problem, run.values, kick, rng))

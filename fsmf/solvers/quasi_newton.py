@@ -1,0 +1,286 @@
+"""Any supports, by compiled quasi-Newton steps from many starts, of which the best third goes on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.certificates import StationaryPoint
+from fsmf.errors import OptionError
+from fsmf.factorization import Status
+from fsmf.kernels.product_descent import Descending
+from fsmf.solvers.base import Cost, WholeSolution, check_options
+from fsmf.solvers.problem_alternation import Descent, whole_solution
+from fsmf.solvers.problem_newton import GaussNewton, descend
+from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.solvers.problem_start import chain_points, perturbed
+from fsmf.solvers.problem_trail import Clock, Trail
+from fsmf.solvers.progress import Sweep, tell
+from fsmf.tractability import Part, Structure
+
+__all__ = ["QuasiNewton"]
+
+Array = NDArray[Any]
+
+# So many starts compete in so many steps each; one in so many of them goes on, for as many times more steps.
+_FIELD, _STEPS, _ONE_IN = 32, 60, 3
+
+# Steps between two entries of the record.
+_PIECE = 20
+
+# Noise on what a part of the chain makes alone, which can be a saddle point; kicks that make more starts of
+# it; and the kick of the best found so far.
+_NOISE, _KICKS, _KICK = 1e-3, (0.1, 0.3), 0.3
+
+# The winner of a field of at most so many unknowns is finished by Gauss-Newton steps, at most so many.
+_FINISHED, _FINISH = 400, 60
+
+# Operations per entry of a factor and row of A in a step, and what a step costs besides.
+_PER_ENTRY, _OVERHEAD = 8.0, 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuasiNewton:
+    """Let many starts compete in compiled quasi-Newton steps, and finish the best.
+
+    The values of all factors descend together by limited-memory BFGS steps. Starts compete in fields: after a
+    few steps the best third goes on, for three times as many, until one is left; the winner of a small
+    problem is finished by the Gauss-Newton steps of `VariableProjection`. Chains begin with what their
+    longest chainable prefix and suffix make alone, the other factors being identities, and with perturbations
+    of these; all others at random, and from the second field on also with perturbations of the best.
+
+    Parameters
+    ----------
+    starts : int
+        Number of starting points; the best result is kept.
+    max_steps : int
+        Quasi-Newton steps per start.
+    max_seconds : float, optional
+        Time for everything, in seconds.
+    rtol : float
+        A start has converged when three steps in a row lower the objective by less than this fraction of it.
+    ridge : float
+        As for `ALS`.
+    initial : Factorization or tuple of arrays, optional
+        Warm start, as for `ALS`; perturbations of it are among the starts.
+    rng : int or numpy.random.Generator
+        Seed of all that is random; results are deterministic for a given seed.
+    callback : callable, optional
+        Called with a `Sweep` every twenty steps of each start; returning True ends the solve with the best
+        so far.
+    min_factors : int
+        Products of fewer factors are refused.
+
+    Raises
+    ------
+    OptionError
+        If an option is out of range.
+
+    Notes
+    -----
+    **Guarantee.** `StationaryProduct`, as from `ALS`; the objective of a start never rises.
+
+    **Cost.** For p parameters a step takes about 6 p m operations: no least squares are solved. It converges
+    in hundreds of steps, or thousands where `VariableProjection` takes dozens that cost O(p³).
+
+    References
+    ----------
+    D. C. Liu, J. Nocedal, "On the limited memory BFGS method for large scale optimization", Math. Program. 45
+    (1989); K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter
+    optimization", AISTATS 2016, for fields of which a fraction goes on.
+
+    Examples
+    --------
+    >>> import fsmf, numpy as np
+    >>> A = np.random.default_rng(0).standard_normal((8, 8))
+    >>> F = fsmf.factorize(A, fsmf.kaleidoscope(8), solver=fsmf.QuasiNewton(starts=8))
+    >>> F.solver, bool(F.verify(A))
+    ('QuasiNewton', True)
+    """
+
+    starts: int = 64
+    max_steps: int = 20_000
+    max_seconds: float | None = None
+    rtol: float = 1e-7
+    ridge: float = 0.0
+    initial: Any = None
+    rng: int | np.random.Generator = 0
+    callback: Callable[[Sweep], bool | None] | None = None
+    min_factors: int = 1
+
+    promise: ClassVar[type[StationaryPoint]] = StationaryPoint
+    by_parts: ClassVar[bool] = False
+    is_joint: ClassVar[bool] = False
+    takes_weights: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_options(self, counts=("starts", "max_steps", "min_factors"), numbers=("rtol", "ridge"))
+        if self.callback is not None and not callable(self.callback):
+            raise OptionError(f"callback must be callable; found {self.callback!r}")
+
+    def measures(self, structure: Structure) -> bool:
+        """Return False: A is looked at before."""
+        return False
+
+    def refuses(self, structure: Structure) -> str | None:
+        """Return None, or the one sentence that says why not."""
+        found = len(structure.supports)
+        if found < self.min_factors:
+            return f"QuasiNewton is to take products of {self.min_factors} factors or more; found {found}"
+        return None
+
+    def predict(self, structure: Structure) -> Cost:
+        """Predict the cost of all fields, of starts that take some thousand steps to the end."""
+        m, n = structure.shape
+        steps, left = 0.0, min(self.starts, _FIELD)
+        while left:
+            steps, left = steps + min(self.max_steps, 1000) / _ONE_IN**2, left // _ONE_IN
+        steps *= math.ceil(self.starts / _FIELD)
+        flops = steps * _PER_ENTRY * structure.n_parameters * m
+        return Cost(flops, 8.0 * (40 * structure.n_parameters + 2 * m * n), steps * _OVERHEAD)
+
+    def solve(
+        self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
+    ) -> WholeSolution:
+        """Solve the whole; see `Solver.solve`."""
+        clock = Clock(elapsed, self.max_seconds)
+        problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        race = _Race(self, problem, part.structure, clock)
+        while race.best is None or not (
+            race.begun >= self.starts or race.is_stopped or clock.is_over() or race.best.is_settled
+        ):
+            race.run_field()
+        best = race.best
+        if race.is_stopped:
+            best.status = Status.STOPPED
+        status = best.warned(best.norm, ridge=self.ridge, name=type(self).__name__)
+        return whole_solution(best, part.structure, status)
+
+
+class _Race:
+    """All starts of one solve, and the best result so far."""
+
+    def __init__(
+        self, options: QuasiNewton, problem: ProductProblem, structure: Structure, clock: Clock
+    ) -> None:
+        self._options, self._problem, self._clock = options, problem, clock
+        self._compiled = problem.in_values.compiled()
+        self._points = self._starting_points(structure, np.random.default_rng(options.rng))
+        self._newton = GaussNewton(problem)
+        self.begun, self.is_stopped = 0, False
+        self.best: Descent | None = None
+
+    @property
+    def _is_over(self) -> bool:
+        return self.is_stopped or self._clock.is_over()
+
+    def run_field(self) -> None:
+        """Let one field compete, and keep its winner if it is better than what is known."""
+        size, steps = min(_FIELD, self._options.starts - self.begun), _STEPS
+        field: list[_Run] = []
+        while len(field) < size and not (field and self._is_over):
+            run = _Run(self._problem, next(self._points), self._compiled, self.begun)
+            self.begun += 1
+            self._go(run, steps)
+            field.append(run)
+        first = min(field, key=_objective)
+        while field and not self._is_over:
+            ranked = sorted(field, key=_objective)[: max(1, len(field) // _ONE_IN)]
+            field, steps = [run for run in ranked if not run.has_ended], steps * _ONE_IN
+            for run in field:
+                self._go(run, steps)
+                first = min(first, run, key=_objective)
+                if self._is_over:
+                    break
+        found = first.descent()
+        if self._newton.size <= _FINISHED and not self._is_over and found.status is Status.CONVERGED:
+            descend(
+                self._newton,
+                [found],
+                self._clock,
+                max_steps=_FINISH,
+                rtol=self._options.rtol,
+                report=lambda run, step: self._tell(run, first.steps + step, run.number),
+            )
+            found.status = Status.CONVERGED
+        if self.best is None or found.objective < self.best.objective:
+            self.best = found
+
+    def _go(self, run: _Run, steps: int) -> None:
+        """Make so many steps of one start, in pieces."""
+        options = self._options
+        steps = min(steps, options.max_steps - run.steps)
+        while steps > 0 and not run.has_ended:
+            run.go(min(steps, _PIECE), options.rtol, self._clock)
+            steps -= _PIECE
+            self._tell(run, run.steps, run.number)
+            if self._is_over:
+                break
+        run.has_ended |= run.steps >= options.max_steps
+
+    def _tell(self, run: _Run | Descent, step: int, start: int) -> bool:
+        self.is_stopped |= tell(self._options.callback, run, step, start=start, clock=self._clock)
+        return self.is_stopped
+
+    def _starting_points(self, structure: Structure, rng: np.random.Generator) -> Iterator[Values]:
+        """Yield starting points without end."""
+        problem, own = self._problem, []
+        if self._options.initial is not None:
+            own.append(problem.holding(problem.warm(self._options.initial)))
+            yield own[0]
+        for values in chain_points(problem, structure, rng):
+            own.append(problem.balanced(values))
+            yield perturbed(problem, own[-1], _NOISE, rng)
+        for number in count():
+            turn, kick = number // 4, _KICKS[number // 2 % len(_KICKS)]
+            if number % 4 == 3 and self.best is not None:
+                yield perturbed(problem, self.best.values, _KICK, rng)
+            elif own and number % 2 == 0:
+                yield perturbed(problem, own[turn % len(own)], kick, rng)
+            else:
+                yield problem.holding(problem.random(rng))
+
+
+class _Run(Trail):
+    """One start on its way."""
+
+    def __init__(
+        self, problem: ProductProblem, values: Values, compiled: tuple[Any, ...], number: int
+    ) -> None:
+        super().__init__(problem.norm, problem.ordinary)
+        self.problem, self.n_factors, self.number = problem, len(problem), number
+        self._descending = Descending(np.concatenate(values), compiled)
+        self._floor = (problem.eps * problem.norm) ** 2
+        self.has_ended, self.steps = False, 0
+        self._measure()
+
+    def _measure(self) -> None:
+        self.objective = self._descending.value
+        squared_norm = float(np.vdot(self._descending.z, self._descending.z).real)
+        self.norm = math.sqrt(squared_norm)
+        self.squared_error = max(0.0, self.objective - self.problem.ridge * squared_norm)
+
+    def go(self, steps: int, rtol: float, clock: Clock) -> None:
+        """Make so many steps."""
+        self._descending.go(steps, rtol, self._floor)
+        self.steps, self.has_ended = self._descending.steps, self._descending.has_ended
+        self._measure()
+        self.record(math.sqrt(self.squared_error), self.norm, clock)
+
+    def descent(self) -> Descent:
+        """Where it is, and how it came about."""
+        found = Descent(self.problem, self.problem.in_values.split(self._descending.z))
+        found.number = self.number
+        found.errors, found.norms, found.times = self.errors, self.norms, self.times
+        found.status = Status.CONVERGED if self._descending.has_ended else Status.OUT_OF_BUDGET
+        return found
+
+
+def _objective(run: _Run) -> float:
+    return run.objective

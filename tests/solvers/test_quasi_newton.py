@@ -1,0 +1,133 @@
+"""Fields of quasi-Newton descents: results against other solvers, budgets, callbacks, and who is let on."""
+
+import itertools
+
+import numpy as np
+import oracles
+import pytest
+from cases import solve
+from solvers.test_problem_sweep import PRODUCTS, gaussian
+
+import fsmf
+from fsmf import ALS, QuasiNewton, Status, VariableProjection
+from fsmf.errors import OptionError
+from fsmf.solvers.dispatch import choose
+
+UNIT = fsmf.fixed(np.eye(6), np.eye(6), support=fsmf.lu(6)[0])
+
+
+@pytest.mark.parametrize(
+    ("supports", "dtype", "options"),
+    [
+        (PRODUCTS["three"], "float32", {}),
+        (PRODUCTS["kaleidoscope"], "complex128", {}),
+        (PRODUCTS["pair"], "float64", {"weights": np.random.default_rng(0).random((6, 7))}),
+        (PRODUCTS["one"], "float64", {}),
+        (PRODUCTS["empty row"], "float64", {}),
+        (fsmf.as_supports([UNIT, fsmf.lu(6)[1]]), "float64", {}),
+        (fsmf.as_supports([np.zeros((3, 2)), np.ones((2, 4))]), "float64", {}),
+    ],
+    ids=["three", "kaleidoscope", "weighted", "one", "empty row", "prescribed", "dead"],
+)
+def test_results_verify_and_do_not_lose_to_alternation(supports, dtype, options):
+    A = gaussian(supports.shape, dtype)
+    F = solve(A, supports, solver=QuasiNewton(starts=12), **options)
+    verification = F.verify(A, **options)
+    assert verification, str(verification)
+    assert F.dtype == A.dtype
+    G = solve(A, supports, solver=ALS(starts=2, max_sweeps=100), **options)
+    assert F.error <= G.error * 1.02 + 1e-6
+    twin = solve(A, supports, solver=QuasiNewton(starts=12), **options)
+    assert all(np.array_equal(a, b) for a, b in zip(F.values, twin.values, strict=True))
+
+
+def test_products_of_several_factors_are_its_by_default_and_pairs_are_not():
+    assert isinstance(choose(fsmf.analyze(PRODUCTS["three"])), QuasiNewton)
+    assert isinstance(choose(fsmf.analyze(fsmf.lu(3))), ALS)
+    refusal = QuasiNewton(min_factors=3).refuses(fsmf.analyze(fsmf.lu(3)))
+    assert refusal == "QuasiNewton is to take products of 3 factors or more; found 2"
+
+
+def test_small_products_reach_the_best_known():
+    rng, missed = np.random.default_rng(0), []
+    for number in range(6):
+        sides = rng.integers(2, 6, size=4)
+        supports = [rng.random(shape) < 0.6 for shape in itertools.pairwise(sides)]
+        A = rng.standard_normal((sides[0], sides[-1]))
+        F = solve(A, supports)
+        G = solve(A, supports, solver=VariableProjection())
+        assert F.lower_bound <= F.error
+        if F.error > G.error + 1e-3 * F.norm:
+            missed.append(number)
+    assert missed == []
+
+
+def test_small_pairs_reach_the_best_known():
+    A = np.random.default_rng(0).standard_normal((6, 6))
+    supports = fsmf.random_supports(6, 6, components=4, density=0.5, rng=2)
+    F = solve(A, supports, solver=QuasiNewton(starts=32))
+    assert F.error <= oracles.best_of_starts(A, supports, starts=40, seed=0) * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_what_half_of_a_kaleidoscope_makes_is_found_exactly(side):
+    half = fsmf.Product(fsmf.butterfly(8), [np.random.default_rng(i).standard_normal(16) for i in range(3)])
+    A = half.to_dense() if side == "left" else half.to_dense().T
+    F = solve(A, fsmf.kaleidoscope(8))
+    assert F.relative_error < 1e-10
+
+
+def test_what_is_exact_is_found_in_its_own_units():
+    A = 2.0**40 * np.linalg.multi_dot([support.toarray().astype(float) for support in PRODUCTS["three"]])
+    F = solve(A, PRODUCTS["three"])
+    assert F.relative_error < 1e-10
+    assert F.verify(A)
+
+
+def test_a_warm_start_is_not_lost():
+    A = gaussian((6, 6))
+    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=32))
+    G = solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=1, initial=F))
+    assert G.error <= F.error * (1 + 1e-12)
+
+
+def test_callbacks_see_errors_fall_and_can_stop():
+    seen = []
+    A = gaussian((6, 6), seed=3)
+    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=5, callback=seen.append))
+    for start in range(5):
+        errors = [sweep.error for sweep in seen if sweep.start == start]
+        assert errors == sorted(errors, reverse=True)
+    assert min(sweep.error for sweep in seen) == pytest.approx(F.error)
+
+    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(callback=lambda sweep: sweep.start == 2))
+    assert F.status is Status.STOPPED
+
+
+def test_the_third_that_is_best_goes_on():
+    steps = {}
+
+    def watch(sweep):
+        steps.setdefault(sweep.start, []).append((sweep.sweep, sweep.error))
+
+    solve(gaussian((6, 6), seed=3), PRODUCTS["three"], solver=QuasiNewton(starts=9, callback=watch))
+    first = {start: min(error for step, error in seen if step <= 60) for start, seen in steps.items()}
+    longer = {start for start, seen in steps.items() if seen[-1][0] > 60}
+    assert longer <= set(sorted(first, key=first.get)[:3])
+
+
+def test_budgets_end_it():
+    A = gaussian((6, 6))
+    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(max_seconds=0))
+    assert F.status is Status.OUT_OF_BUDGET
+    assert F.verify(A)
+    with pytest.warns(fsmf.errors.ConvergenceWarning, match="QuasiNewton is out of budget"):
+        fsmf.factorize(A, PRODUCTS["three"], solver=QuasiNewton(starts=1, max_steps=20))
+
+
+@pytest.mark.parametrize(
+    "options", [{"starts": 0}, {"max_steps": 0}, {"min_factors": 0}, {"rtol": -1.0}, {"callback": 3}]
+)
+def test_bad_options_are_refused(options):
+    with pytest.raises(OptionError, match=next(iter(options))):
+        QuasiNewton(**options)
