@@ -26,7 +26,7 @@ _ROOMS = {
     "solvers.hierarchical": ("Hierarchical",),
     "solvers.variable_projection": ("VariableProjection",),
     "solvers.palm": ("PALM",),
-    "solvers.progress": ("Sweep",),
+    "solvers.problem_progress": ("Sweep",),
     "solvers.quasi_newton": ("QuasiNewton",),
     "splitting": ("hierarchical_sparse",),
     "suggesting": ("Suggestion", "suggest_supports"),

@@ -30,7 +30,7 @@ from fsmf.solvers.block_svd import BlockSVD as BlockSVD
 from fsmf.solvers.global_search import GlobalSearch as GlobalSearch
 from fsmf.solvers.hierarchical import Hierarchical as Hierarchical
 from fsmf.solvers.palm import PALM as PALM
-from fsmf.solvers.progress import Sweep as Sweep
+from fsmf.solvers.problem_progress import Sweep as Sweep
 from fsmf.solvers.quasi_newton import QuasiNewton as QuasiNewton
 from fsmf.solvers.variable_projection import VariableProjection as VariableProjection
 from fsmf.splitting import hierarchical_sparse as hierarchical_sparse

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__: list[str] = []
+__all__ = ["STRIP", "descend", "value_and_gradient"]
 
 Array = NDArray[Any]
 

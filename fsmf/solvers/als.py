@@ -21,11 +21,11 @@ from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
 from fsmf.solvers.problem_path import follow, follow_to_norm, judged
 from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost, unweighted
+from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
 from fsmf.solvers.problem_start import starting_points
 from fsmf.solvers.problem_sweep import LeastSquares
 from fsmf.solvers.problem_trail import LARGE, Clock, Trail
-from fsmf.solvers.progress import Sweep, tell
 from fsmf.tractability import Part, Structure
 
 __all__ = ["ALS"]

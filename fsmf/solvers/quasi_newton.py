@@ -19,9 +19,9 @@ from fsmf.solvers.base import Cost, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, whole_solution
 from fsmf.solvers.problem_newton import GaussNewton, descend
 from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import chain_points, perturbed
 from fsmf.solvers.problem_trail import Clock, Trail
-from fsmf.solvers.progress import Sweep, tell
 from fsmf.tractability import Part, Structure
 
 __all__ = ["QuasiNewton"]

@@ -19,9 +19,9 @@ from fsmf.solvers.problem_alternation import Descent, whole_solution
 from fsmf.solvers.problem_newton import GaussNewton, descend
 from fsmf.solvers.problem_peeling import peeled
 from fsmf.solvers.problem_product import ProductProblem, product_cost, unweighted
+from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import perturbed, starting_points
 from fsmf.solvers.problem_trail import Clock
-from fsmf.solvers.progress import Sweep, tell
 from fsmf.tractability import Part, Structure
 
 __all__ = ["VariableProjection"]
