@@ -23,9 +23,12 @@ Array = NDArray[Any]
 Flags = NDArray[np.bool_]
 
 # Singular values of one block cost so many operations however small it is, and so many for each of
-# b·c·min(b, c); to look at a block and what it meets takes time worth so many. A search may always take so
-# many in all, and none is begun whose first block is dearer than this multiple of them.
-_EACH, _PER_ENTRY, _LOOK, _WORK, _HOPELESS = 5e5, 10.0, 1e4, 1e7, 4
+# b·c·min(b, c); a search may always take so many in all, and none is begun whose first block is dearer than
+# this multiple of them.
+_EACH, _PER_ENTRY, _WORK, _HOPELESS = 5e5, 10.0, 1e7, 4
+
+# Blocks that a search looks at, at most, with singular values or without.
+_LOOKS = 700
 
 # Rows and columns of all classes, as flags, that a search may lay out.
 _MAX_FLAGS = 1e7
@@ -86,7 +89,7 @@ class _Cuts:
     """Blocks of a matrix that is cut in two, and each piece again, wherever that proves more."""
 
     def __init__(self, block: Callable[[Index, Index], Array], structure: Structure, work: float) -> None:
-        self._block, self._work = block, work
+        self._block, self._work, self._looks = block, work, _LOOKS
         classes = structure.classes
         (m, n), count = structure.shape, len(classes)
         self._rows, self._columns = np.zeros((count, m), bool), np.zeros((count, n), bool)
@@ -94,6 +97,7 @@ class _Cuts:
             flags[np.repeat(np.arange(count), lists.sizes), lists.indices] = True
         self._classes = classes
         self._known: dict[bytes, float] = {}
+        self._found: dict[bytes, tuple[float, list[tuple[Flags, Flags]]]] = {}
 
     def blocks(self) -> DisjointBlocks:
         """The blocks found."""
@@ -111,8 +115,8 @@ class _Cuts:
     def _proved(self, rows: Flags, columns: Flags) -> float:
         """The squares of the singular values beyond the rank of the block; 0 when out of work."""
         key = rows.tobytes() + columns.tobytes()
-        self._work -= _LOOK
         if key not in self._known:
+            self._looks -= 1
             rank = int(self._classes.members.sizes[self._met(rows, columns)].sum())
             sides = int(rows.sum()), int(columns.sum())
             short, proved = min(sides), 0.0
@@ -127,16 +131,26 @@ class _Cuts:
             self._known[key] = proved
         return self._known[key]
 
+    @property
+    def _is_over(self) -> bool:
+        return self._work < _EACH or self._looks <= 0
+
     def _best(self, rows: Flags, columns: Flags, depth: int) -> tuple[float, list[tuple[Flags, Flags]]]:
-        """What is proved on a block, whole or cut, and by which pieces."""
+        """What is proved on a block, whole or cut, and by which pieces; it is sought once."""
+        key = rows.tobytes() + columns.tobytes()
+        if key not in self._found:
+            self._found[key] = self._sought(rows, columns, depth)
+        return self._found[key]
+
+    def _sought(self, rows: Flags, columns: Flags, depth: int) -> tuple[float, list[tuple[Flags, Flags]]]:
         proved = self._proved(rows, columns)
         best = proved, [(rows, columns)] if proved > 0 else []
-        if depth == 0 or self._work < _EACH:
+        if depth == 0 or self._is_over:
             return best
         scored = []
         for i, pieces in enumerate(self._cuts(rows, columns)):
             scored.append((sum(self._proved(*piece) for piece in pieces), -i, pieces))
-            if self._work < _EACH:
+            if self._is_over:
                 break
         for _, _, pieces in sorted(scored, reverse=True, key=lambda entry: entry[:2])[:_FOLLOWED]:
             first, second = (self._best(*piece, depth - 1) for piece in pieces)
