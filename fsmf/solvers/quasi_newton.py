@@ -18,7 +18,7 @@ from fsmf.kernels.product_descent import Descending
 from fsmf.solvers.base import Cost, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, whole_solution
 from fsmf.solvers.problem_newton import GaussNewton, descend
-from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.solvers.problem_product import ProductProblem, Values, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import chain_points, perturbed
 from fsmf.solvers.problem_trail import Clock, Trail
@@ -159,7 +159,8 @@ class QuasiNewton:
         best = race.best
         if race.is_stopped:
             best.status = Status.STOPPED
-        status = best.warned(best.norm, ridge=self.ridge, name=type(self).__name__)
+        name, supports = type(self).__name__, unweighted(part)
+        status = best.warned(best.norm, ridge=self.ridge, name=name, supports=supports)
         return whole_solution(best, part.structure, status)
 
 
