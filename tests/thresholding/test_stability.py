@@ -54,17 +54,17 @@ def test_the_margin_is_the_gap_of_magnitudes():
 
 def largest_on_pairs(H, k):
     """The restricted smoothness of a quadratic: two k-sparse points differ in at most 2k places."""
-    sets = itertools.combinations(range(len(H)), min(2 * k, len(H)))
-    return max(np.linalg.eigvalsh(H[np.ix_(S, S)])[-1] for S in sets)
+    sets = np.array(list(itertools.combinations(range(len(H)), min(2 * k, len(H)))))
+    return np.linalg.eigvalsh(H[sets[:, :, None], sets[:, None]])[:, -1].max()
 
 
-@pytest.mark.parametrize("k", [1, 2, 3])
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
 def test_the_restricted_estimate_is_from_below(k):
     ratios = []
     for seed in range(4):
-        X = np.random.default_rng(seed).standard_normal((40, 12))
+        X = np.random.default_rng(seed).standard_normal((40, 15))
         H = X.T @ X / 40
-        estimate = fsmf.estimate_rss(H.__matmul__, fsmf.KSparse(12, k), n_samples=600, rng=seed)
+        estimate = fsmf.estimate_rss(H.__matmul__, fsmf.KSparse(15, k), n_samples=1000, rng=seed)
         ratios.append(estimate / largest_on_pairs(H, k))
         assert ratios[-1] <= 1 + 1e-9
     assert np.mean(ratios) >= 0.75
