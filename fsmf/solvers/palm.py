@@ -36,8 +36,11 @@ _MOST = 48
 # Factors with a smaller error, relative to A, are left to the solver that has their supports next.
 _FOUND = 1e-9
 
-# Entries below this share of the largest of their component are zeros that rounding hides.
-_ZERO = 1e-8
+# Entries below this share of the largest are zeros that rounding hides.
+_ZERO = 1e-9
+
+# How often the components of all neighbours exchange multiples, of three factors.
+_PASSES = 3
 
 
 class Candidate(NamedTuple):
@@ -55,8 +58,8 @@ class PALM:
     and is projected onto its constraint. Two factors of fewer components than the sides of A are first sought
     among sparse vectors that span the columns, or the rows, of A. Where one of the two factors so found is
     sparse and the other is not, multiples of components move from one to another, which leaves the product
-    as it is. For products without noise this finds the factors at once. Then come random starts, whose
-    constraints tighten from none at all.
+    as it is. For products without noise this finds the factors at once. Three factors are sought from both
+    ends likewise. Then come random starts, whose constraints tighten from none at all.
 
     Parameters
     ----------
@@ -178,6 +181,8 @@ class PALM:
                     X, Y = _spanned(B, sparse_basis(B, r, rng, sharp=sharp), r)
                     pair = [Y.T, X.T] if turned else [X, Y]
                     yield name, _exchanged(pair, constraints) if sharp else pair, 0
+        if len(constraints) == 3 and max(r, constraints[1].shape[1]) <= _MOST:
+            yield "sparse columns and rows", _exchanged(_with_core(A, constraints, rng), constraints), 0
         for i in range(self.starts):
             factors = [np.asarray(rng.standard_normal(one.shape), dtype=A.dtype) for one in constraints]
             for X, one in zip(factors, constraints, strict=True):
@@ -271,25 +276,44 @@ class PALM:
         return new, factors
 
 
-def _exchanged(pair: list[Array], constraints: Constraints) -> list[Array]:
-    """A pair with the same product and, where there is one nearby, no more nonzeros than allowed."""
-    left, right = (one.quotas() for one in constraints)
-    if left is None or right is None:
-        return pair
-    X, Y = (
-        np.where(np.abs(Z) > _ZERO * np.abs(Z).max(axis=axis, keepdims=True), Z, 0)
-        for axis, Z in enumerate(pair)
-    )
-    X, Y, _ = exchange(X, Y, left[:2], right[:2])
-    pair = [X, Y]
-    balance(pair)
-    return pair
+def _exchanged(factors: list[Array], constraints: Constraints) -> list[Array]:
+    """Factors with the same product and, where there are some nearby, no more nonzeros than allowed."""
+    quotas = [found for one in constraints if (found := one.quotas())]
+    if len(quotas) < len(factors):
+        return factors
+    factors = list(factors)
+    rooms = [own.room for own in quotas]
+    # Two neighbours that both have room may leave too much to the third: all are made sparse first.
+    none = [[np.zeros_like(room) for room in rooms]] * _PASSES
+    for limits in [rooms] if len(factors) == 2 else [*none, *[rooms] * _PASSES]:
+        groups = [(found.group, room) for found, room in zip(quotas, limits, strict=True)]
+        for i in range(len(factors) - 1):
+            own = groups[i], groups[i + 1]
+            factors[i], factors[i + 1], _ = exchange(factors[i], factors[i + 1], *own)
+    balance(factors)
+    return factors
+
+
+def _with_core(A: Array, constraints: Constraints, rng: np.random.Generator) -> list[Array]:
+    """Sparse vectors that span the columns of A, sparse ones that span its rows, and what lies between."""
+    X = sparse_basis(A, constraints[0].shape[1], rng, sharp=True)
+    Z = sparse_basis(A.T, constraints[2].shape[0], rng, sharp=True).T
+    core = np.linalg.lstsq(Z.T, np.linalg.lstsq(X, A, rcond=None)[0].T, rcond=None)[0].T
+    return [
+        np.pad(_cleaned(Y), [(0, whole - part) for whole, part in zip(one.shape, Y.shape, strict=True)])
+        for Y, one in zip((X, core, Z), constraints, strict=True)
+    ]
+
+
+def _cleaned(X: Array) -> Array:
+    """What rounding hides becomes zero."""
+    return np.where(np.abs(X) > _ZERO * np.abs(X).max(initial=0.0), X, 0)
 
 
 def _spanned(A: Array, X: Array, r: int) -> tuple[Array, Array]:
     """Two factors with so many components: given columns, and the best rows for them; zeros fill up."""
     Y = np.linalg.lstsq(X, A, rcond=None)[0]
     room = r - X.shape[1]
-    pair = [np.pad(X, ((0, 0), (0, room))), np.pad(Y, ((0, room), (0, 0)))]
+    pair = [np.pad(_cleaned(X), ((0, 0), (0, room))), np.pad(_cleaned(Y), ((0, room), (0, 0)))]
     balance(pair)
     return pair[0], pair[1]

@@ -129,6 +129,25 @@ def test_one_factor_is_the_projection():
     np.testing.assert_allclose(F.to_dense(), fsmf.KSparse((5, 5), 7).project(A), atol=1e-12)
 
 
+@pytest.mark.parametrize("ends", ["column", "total"])
+def test_three_factors_are_found_from_both_ends(ends):
+    """Where the product has the rank of the middle factor: of twenty of each that were tried, all of those."""
+    if ends == "column":
+        left, right = fsmf.ColumnSparse((32, 8), 4), fsmf.RowSparse((8, 32), 4)
+    else:
+        left, right = fsmf.KSparse((32, 8), 40), fsmf.KSparse((8, 32), 40)
+    constraints, tried = [left, fsmf.ColumnSparse((8, 8), 3), right], 0
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        X, Y, Z = (one.places(rng.random(one.shape)) * rng.standard_normal(one.shape) for one in constraints)
+        if np.linalg.matrix_rank(X @ Y @ Z) == 8:
+            F = solve(X @ Y @ Z, constraints, solver=fsmf.PALM(starts=0))
+            assert F.relative_error < 1e-6
+            assert F.search.starts == ("sparse columns and rows",)
+            tried += 1
+    assert tried >= 3
+
+
 def test_three_factors():
     rng = np.random.default_rng(1)
     constraints = Constraints([fsmf.RowSparse((8, 8), 2)] * 3)
