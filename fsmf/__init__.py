@@ -29,6 +29,7 @@ _ROOMS = {
     "solvers.problem_progress": ("Sweep",),
     "solvers.quasi_newton": ("QuasiNewton",),
     "splitting": ("hierarchical_sparse",),
+    "ordering": ("find_order",),
     "suggesting": ("Suggestion", "suggest_supports"),
     "support_search": ("SupportSearch",),
     "supports.architectures": ("butterfly", "deformable", "kaleidoscope", "low_rank", "monarch"),

@@ -9,7 +9,17 @@ PACKAGE = Path(__file__).parents[2] / "fsmf"
 
 HOUSE = [  # roof first; a new room gets its floor here
     {"cli", "__main__", "drawing", "files", "matrices"},
-    {"approximating", "factorizing", "searching", "splitting", "suggesting", "transforms", "training", "nn"},
+    {
+        "approximating",
+        "factorizing",
+        "searching",
+        "splitting",
+        "suggesting",
+        "ordering",
+        "transforms",
+        "training",
+        "nn",
+    },
     {"solvers"},
     {
         "brackets",

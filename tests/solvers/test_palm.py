@@ -131,7 +131,7 @@ def test_one_factor_is_the_projection():
 
 @pytest.mark.parametrize("ends", ["column", "total"])
 def test_three_factors_are_found_from_both_ends(ends):
-    """Where the product has the rank of the middle factor: of twenty of each that were tried, all of those."""
+    """Where the product has the rank of the middle factor: all of those, of twenty that were tried."""
     if ends == "column":
         left, right = fsmf.ColumnSparse((32, 8), 4), fsmf.RowSparse((8, 32), 4)
     else:
