@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import InputTypeError
+from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Supports
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ def plural(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def named(supports: Supports, *facts: str) -> str:
+def named(supports: Supports | Constraints, *facts: str) -> str:
     """Return a title: the name of the supports, or their shapes, and what there is to say."""
-    name = supports.name or " · ".join("×".join(map(str, support.shape)) for support in supports)
+    own = supports.name if isinstance(supports, Supports) else None
+    name = own or " · ".join("×".join(map(str, support.shape)) for support in supports)
     return "\n".join([name, ", ".join(facts)] if facts else [name])
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fsmf.errors import OptionError
+from fsmf.supports.constraints import Constraints
 from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
@@ -24,6 +25,8 @@ from fsmf.wellposedness.search import Prover
 from fsmf.wellposedness.splits import Split, restricted, split
 from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_two_classes
+from fsmf.wellposedness.union_check import check_union
+from fsmf.wellposedness.unions import NoMember
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.verification import as_pair
 
@@ -72,7 +75,8 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     Parameters
     ----------
     supports : Supports or sequence
-        One support per factor, left to right, as `as_supports` takes them.
+        One support per factor, left to right, as `as_supports` takes them. Some may also be constraints such
+        as ``KSparse``, which stand for all supports that meet them.
     max_seconds : float
         When to stop searching, in seconds of processor time.
 
@@ -93,6 +97,9 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     **Guarantee.** `WellPosed` and `IllPosed` are theorems. Every pair with at most two components is
     decided, and every pair of two classes, of any number of components.
 
+    Where there are constraints, products are a union over finitely many supports, and the verdict speaks of
+    the union: it may be closed though some supports are ill-posed.
+
     **Cost.** The tests that decide most supports are linear in the nonzeros, or in the places that the
     components cover; the others see only what these leave.
 
@@ -111,10 +118,13 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     and 0 is never reached. `verdict.witness(t)` gives such factors for small t, and `verdict.verify()`
     checks the proof in exact arithmetic.
     """
-    supports = as_free_supports(supports)
+    constraints = Constraints.found_in(supports)
     if not (isinstance(max_seconds, int | float | np.number) and max_seconds > 0):
         raise OptionError(f"max_seconds must be a number of seconds above 0; found {max_seconds!r}")
     deadline = thread_time() + float(max_seconds)
+    if constraints is not None:
+        return check_union(constraints, _check_pair, deadline)
+    supports = as_free_supports(supports)
     # A pair says more of itself when it is looked at, but a huge one need not even be laid out.
     huge = supports.n_parameters > _LAID_OUT and all(
         isinstance(support, KroneckerPattern) for support in supports
@@ -179,7 +189,7 @@ def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed 
         rest = find_chain(fewer)
     elif joins:
         verdict = _check_pair(as_pair(fewer), deadline)
-        if isinstance(verdict, WellPosed) and not isinstance(verdict.proof, Joined):
+        if isinstance(verdict, WellPosed) and isinstance(verdict.proof, Proof | Chain | Split):
             rest = verdict.proof
     if rest:
         return WellPosed(supports, Joined(joins, rest))
@@ -189,7 +199,7 @@ def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed 
         if thread_time() > deadline or left is None or right is None:
             continue
         verdict = _check_pair(Supports((left, right)), deadline)
-        if isinstance(verdict, IllPosed) and not isinstance(verdict.proof, Lifted):
+        if isinstance(verdict, IllPosed) and not isinstance(verdict.proof, Lifted | NoMember):
             lifted = lift(supports, at, verdict.proof)
             if lifted:
                 return IllPosed(supports, lifted)
@@ -216,7 +226,7 @@ def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | U
         part = restricted(supports, group)
         verdict = _check_whole(part, equivalence_classes(part), deadline)
         if isinstance(verdict, IllPosed):
-            assert not isinstance(verdict.proof, Lifted)
+            assert not isinstance(verdict.proof, Lifted | NoMember)
             components, rows, columns = (part.tolist() for part in group)
             witness = verdict.proof.padded(rows, columns, components, supports)
             return IllPosed(supports, witness)

@@ -19,7 +19,7 @@ from fsmf.wellposedness.search import filling_proof, freeing_proof
 from fsmf.wellposedness.splits import Split
 from fsmf.wellposedness.verification import verify_proof
 
-__all__ = ["Joined", "find_filling", "join", "reach"]
+__all__ = ["Joined", "find_filling", "join", "makes_everything", "reach"]
 
 # Larger products are not laid out.
 _PLACES = 4_000_000
@@ -55,7 +55,7 @@ class Joined:
             if at not in range(len(supports) - 1):
                 return Verification((*checks, Check("factors to join", at, "out of range", False)))
             pair = Supports(supports[at : at + 2])
-            everything = _makes_everything(proof)
+            everything = makes_everything(proof)
             checks += verify_proof(pair, proof).checks
             checks.append(Check("the joined factors make", "any values", str(everything), everything))
             product = pair[0].toarray().astype(int) @ pair[1].toarray().astype(int)
@@ -80,10 +80,10 @@ class Joined:
         return cls(joins, kind.from_dict(data["rest"]))
 
 
-def _makes_everything(proof: Proof) -> bool:
-    """Whether a proof that products are a closed set says that they are all matrices on their reach."""
+def makes_everything(proof: Proof) -> bool:
+    """Return whether a proof that products are closed says that they are all matrices on their reach."""
     if proof.theorem == "transposed":
-        return len(proof.parts) == 1 and _makes_everything(proof.parts[0])
+        return len(proof.parts) == 1 and makes_everything(proof.parts[0])
     return proof.theorem in ("free", "fill") and not proof.parts and not proof.data.get("groups")
 
 

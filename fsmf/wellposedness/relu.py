@@ -9,7 +9,7 @@ from typing import Any
 from fsmf.errors import InputTypeError, ShapeError
 from fsmf.supports.constraints import Constraint
 from fsmf.supports.sparsity import ColumnSparse, KSparse
-from fsmf.supports.support import Support, as_support
+from fsmf.supports.support import Support, Supports, as_support
 from fsmf.wellposedness.check import check_well_posedness
 from fsmf.wellposedness.relu_verdicts import (
     Layer,
@@ -113,6 +113,7 @@ def n_points_for(linear: IllPosed) -> int:
 
 def _widths(linear: IllPosed) -> list[int]:
     """How many units of each hidden layer lie between the inputs and the outputs in use."""
+    assert isinstance(linear.supports, Supports)  # training asks about given supports
     first, *others = reversed(linear.supports)
     reached = {j for _, j, _ in linear.proof.target}
     reach = [reached]

@@ -17,7 +17,7 @@ from scipy import sparse
 from fsmf.certificates import Check, Verification
 from fsmf.errors import OptionError
 from fsmf.supports.constraints import Constraint
-from fsmf.supports.support import Support
+from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.verdicts import IllPosed
 
 __all__ = ["Layer", "TrainingIllPosed", "TrainingUndecided", "TrainingVerdict", "TrainingWellPosed"]
@@ -245,6 +245,7 @@ class TrainingIllPosed(TrainingVerdict):
 
     def _points_that_can_be_fitted(self) -> int:
         """D points for each pattern of activity; the units between are found by multiplying matrices."""
+        assert isinstance(self.linear.supports, Supports)  # training asks about given supports
         layers = [layer.toarray().astype(int) for layer in self.linear.supports]
         d = len(self._columns())
         used = np.zeros(layers[-1].shape[1], dtype=int)

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from fsmf.certificates import Check, Verification
 from fsmf.errors import FileFormatError
+from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.chains import Chain
 from fsmf.wellposedness.joins import Joined
@@ -21,11 +22,20 @@ from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.splits import Split
 from fsmf.wellposedness.two_class_limits import TwoClassLimit
+from fsmf.wellposedness.unions import (
+    EveryMember,
+    Lines,
+    NoMember,
+    OneMember,
+    constraints_from_list,
+    constraints_to_list,
+)
 from fsmf.wellposedness.verification import as_pair, verify_proof
 from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
 
+_PROOFS = (Proof, Chain, Split, Joined, Lines, OneMember, EveryMember)
 # Entries of a target that are printed.
 _SHOWN = 8
 
@@ -36,11 +46,11 @@ class Verdict:
 
     Attributes
     ----------
-    supports : Supports
-        The supports, left to right.
+    supports : Supports or Constraints
+        The supports, left to right, or constraints that stand for many.
     """
 
-    supports: Supports
+    supports: Supports | Constraints
 
     answer: ClassVar[str]
     headline: ClassVar[str]
@@ -60,13 +70,7 @@ class Verdict:
         """Return the verdict as lists, numbers and strings, as JSON takes them."""
         return {
             "verdict": self.answer,
-            "supports": [
-                {
-                    "n_columns": support.shape[1],
-                    "rows": [support.row(i).tolist() for i in range(support.shape[0])],
-                }
-                for support in self.supports
-            ],
+            **_to_dict(self.supports),
         }
 
     def to_json(self) -> str:
@@ -84,7 +88,7 @@ class WellPosed(Verdict):
         The supports, left to right.
     proof : Proof, Chain, Split or Joined
         Why products form a closed set: a tree of theorems, a chain of Kronecker patterns, groups that share
-        no place, or neighbours that count as one.
+        no place, or neighbours that count as one. For constraints Lines, OneMember or EveryMember.
 
     Notes
     -----
@@ -101,7 +105,7 @@ class WellPosed(Verdict):
     (True, True)
     """
 
-    proof: Proof | Chain | Split | Joined
+    proof: Proof | Chain | Split | Joined | Lines | OneMember | EveryMember
 
     answer: ClassVar[str] = "WellPosed"
     headline: ClassVar[str] = "every matrix has a best product on these supports"
@@ -143,15 +147,22 @@ class WellPosed(Verdict):
         """
         if not self.is_bounded:
             return None
+        assert isinstance(self.supports, Supports)  # nothing else is bounded
         left, right = as_pair(self.supports)
         live = sum(bool(left.T.row(k).size and right.row(k).size) for k in range(right.shape[0]))
         return float((2 * live**0.5 * norm) ** 0.5)
 
     def verify(self) -> Verification:
         """Check every step of the proof from the supports and the theorems alone."""
-        if isinstance(self.proof, Proof):
-            return verify_proof(self.supports, self.proof)
-        return self.proof.verify(self.supports)
+        supports, proof = self.supports, self.proof
+        if isinstance(supports, Constraints):
+            if isinstance(proof, Lines | OneMember | EveryMember):
+                return proof.verify(supports)
+        elif isinstance(proof, Proof):
+            return verify_proof(supports, proof)
+        elif not isinstance(proof, Lines | OneMember | EveryMember):
+            return proof.verify(supports)
+        return Verification((Check("proof", "of such a question", "of another kind", False),))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as lists, numbers and strings, as JSON takes them."""
@@ -172,8 +183,9 @@ class IllPosed(Verdict):
     ----------
     supports : Supports
         The supports, left to right.
-    proof : Witness, RankTight, TwoClassLimit or Lifted
-        The matrix, products that tend to it, and why it is not one; `Lifted` where there are several factors.
+    proof : Witness, RankTight, TwoClassLimit, Lifted or NoMember
+        The matrix, products that tend to it, and why it is not one; `Lifted` where there are several factors,
+        `NoMember` for constraints.
 
     Notes
     -----
@@ -192,7 +204,7 @@ class IllPosed(Verdict):
     (True, True)
     """
 
-    proof: Witness | RankTight | TwoClassLimit | Lifted
+    proof: Witness | RankTight | TwoClassLimit | Lifted | NoMember
 
     answer: ClassVar[str] = "IllPosed"
     headline: ClassVar[str] = "some matrices have no best product on these supports"
@@ -314,11 +326,13 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
     True
     """
     try:
-        supports = Supports(_support(entry) for entry in data["supports"])
+        supports = _from_dict(data)
         if data["verdict"] == "WellPosed":
-            (proof,) = (kind for kind in (Proof, Chain, Split, Joined) if kind.__name__.lower() in data)
+            (proof,) = (kind for kind in _PROOFS if kind.__name__.lower() in data)
             return WellPosed(supports, proof.from_dict(data[proof.__name__.lower()]))
         if data["verdict"] == "IllPosed":
+            if isinstance(supports, Constraints):
+                return IllPosed(supports, NoMember.from_dict(data["nomember"], supports))
             if "lifted" in data:
                 return IllPosed(supports, Lifted.from_dict(data["lifted"], supports))
             (reason,) = (
@@ -331,6 +345,26 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
         return Undecided(supports, str(data["reason"]), tuple(data["tried"]), question)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise FileFormatError(f"this is no verdict as to_dict writes it: {error!r}") from error
+
+
+def _to_dict(supports: Supports | Constraints) -> dict[str, Any]:
+    if isinstance(supports, Constraints):
+        return {"constraints": constraints_to_list(supports)}
+    return {
+        "supports": [
+            {
+                "n_columns": support.shape[1],
+                "rows": [support.row(i).tolist() for i in range(support.shape[0])],
+            }
+            for support in supports
+        ]
+    }
+
+
+def _from_dict(data: Mapping[str, Any]) -> Supports | Constraints:
+    if "constraints" in data:
+        return constraints_from_list(data["constraints"])
+    return Supports(_support(entry) for entry in data["supports"])
 
 
 def _support(entry: Mapping[str, Any]) -> Support:

@@ -1,0 +1,157 @@
+"""Decide whether every matrix has a best product where supports are not given, only constraints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from time import thread_time
+
+import numpy as np
+
+from fsmf.supports.constraints import Constraint, Constraints
+from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.elimination import Unattainable, membership
+from fsmf.wellposedness.joins import find_filling, reach
+from fsmf.wellposedness.lifting import Lifted
+from fsmf.wellposedness.proofs import Proof
+from fsmf.wellposedness.rational import Entries
+from fsmf.wellposedness.unions import (
+    Bools,
+    EveryMember,
+    Lines,
+    NoMember,
+    OneMember,
+    is_listed,
+    kinds_on,
+    meeting,
+)
+from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
+from fsmf.wellposedness.witnesses import Polynomial
+
+__all__ = ["check_union"]
+
+Verdict = WellPosed | IllPosed | Undecided
+
+# Kinds of pairs, and components, that are gone through one by one.
+_KINDS, _COMPONENTS = 3000, 5
+# Seconds for one question, whether a pair makes a matrix.
+_SECONDS = 0.5
+_TRIED = ("components on one line", "one choice of supports that makes every matrix")
+_TRIED_ON_ALL = (*_TRIED, "each choice of supports", "limits that no choice of supports makes")
+
+
+def check_union(
+    constraints: Constraints, decide: Callable[[Supports, float], Verdict], deadline: float
+) -> Verdict:
+    """Decide whether every matrix has a best product of factors that meet constraints.
+
+    Parameters
+    ----------
+    constraints : Constraints
+        One for each factor.
+    decide : callable
+        Decides one pair of supports until a moment on the clock of `time.thread_time`.
+    deadline : float
+        When to stop, on that clock.
+
+    Returns
+    -------
+    WellPosed, IllPosed or Undecided
+        For the constraints.
+    """
+    if Lines().verify(constraints):
+        return WellPosed(constraints, Lines())
+    if len(constraints) != 2:
+        reason = f"There are {len(constraints)} factors whose supports are not given"
+        return Undecided(constraints, reason, _TRIED[:1])
+    one = _find_one(constraints)
+    if one:
+        return WellPosed(constraints, one)
+    left, right = (meeting(constraint) for constraint in constraints)
+    inner = constraints[0].shape[1]
+    if left is None or right is None or inner > _COMPONENTS:
+        reason = "The supports that meet the constraints are too many to go through"
+        return Undecided(constraints, reason, _TRIED)
+    kinds = kinds_on(left, right)
+    if len(kinds) > _KINDS:
+        reason = f"The supports are of {len(kinds)} kinds, and at most {_KINDS} are gone through"
+        return Undecided(constraints, reason, _TRIED)
+    closed: list[tuple[Supports, Proof]] = []
+    ill: list[IllPosed] = []
+    n_open = 0
+    for at, pair in enumerate(kinds.values()):
+        now = thread_time()
+        if now > deadline:
+            n_open += len(kinds) - at
+            break
+        verdict = decide(pair, now + max(0.05, (deadline - now) / (len(kinds) - at)))
+        if isinstance(verdict, WellPosed) and isinstance(verdict.proof, Proof):
+            closed.append((pair, verdict.proof))
+        elif isinstance(verdict, IllPosed):
+            ill.append(verdict)
+        else:
+            n_open += 1
+    if not ill and not n_open:
+        return WellPosed(constraints, EveryMember(tuple(closed)))
+    # The target of one pair may be a product on another: then the next pair's is looked at.
+    for verdict in ill:
+        found = _no_member(constraints, verdict, left, right, deadline)
+        if found:
+            return IllPosed(constraints, found)
+    said = [f"of {len(kinds)} kinds of supports {len(closed)} are well-posed, {len(ill)} ill-posed"]
+    said += [f"{n_open} open"] if n_open else []
+    reason = f"{', '.join(said)}; a limit that is no product on one may be one on another"
+    return Undecided(constraints, reason[0].upper() + reason[1:], _TRIED_ON_ALL)
+
+
+def _find_one(constraints: Constraints) -> OneMember | None:
+    """A pair of supports whose products are all matrices, among those with a diagonal or all they can."""
+    choices = [list(_candidates(constraint)) for constraint in constraints]
+    for I, J in product(*choices):
+        if not (I.astype(int) @ J.astype(int)).all():
+            continue
+        pair = Supports((Support(I), Support(J)))
+        proof = find_filling(pair) if reach(pair) else None
+        if proof:
+            return OneMember(pair, proof)
+    return None
+
+
+def _candidates(constraint: Constraint) -> list[Bools]:
+    """Supports that meet a constraint and prefer the first rows, the first columns, or a diagonal."""
+    m, n = constraint.shape
+    i, j = np.indices((m, n))
+    preferences = (i == j, j < m, i < n, np.zeros((m, n), dtype=bool))
+    found = {
+        constraint.places(1 + 1.0 * preference).tobytes(): constraint.places(1 + 1.0 * preference)
+        for preference in preferences
+    }
+    return list(found.values())
+
+
+def _no_member(
+    constraints: Constraints, verdict: IllPosed, left: list[Bools], right: list[Bools], deadline: float
+) -> NoMember | None:
+    """The proof that no pair of supports makes the target of one, or None."""
+    member = verdict.proof
+    assert not isinstance(member, Lifted | NoMember)
+    target = member.target
+    rows, columns = sorted({i for i, _, _ in target}), sorted({j for _, j, _ in target})
+    here = tuple((rows.index(i), columns.index(j), value) for i, j, value in target)
+    here_left = {I[rows].tobytes(): I[rows] for I in left}.values()
+    here_right = {J[:, columns].tobytes(): J[:, columns] for J in right}.values()
+    listed: list[tuple[Bools, ...]] = []
+    others: list[tuple[Supports, Entries[Polynomial]]] = []
+    pairs = sorted(product(here_left, here_right), key=lambda pair: -sum(map(np.count_nonzero, pair)))
+    for I, J in pairs:
+        if is_listed(I, J, listed, target, rows, columns):
+            continue
+        if thread_time() > deadline:
+            return None
+        pair = Supports((Support(I), Support(J)))
+        found = membership(here, pair, max_seconds=_SECONDS)
+        if not isinstance(found, Unattainable):
+            return None
+        listed.append((I, J))
+        others.append((pair, found.cofactors))
+    return NoMember(constraints, member, tuple(others))
