@@ -8,6 +8,7 @@ BENCHMARKS = [
     "bench_als",
     "bench_hard",
     "bench_census",
+    "bench_transforms",
     "bench_analyze",
     "bench_chain",
     "bench_apply",

@@ -64,12 +64,15 @@ class Problem:
         """Gaussian factors whose product is about as large as A."""
         paths = np.linalg.multi_dot([np.eye(len(self.A)), *(S.astype(float) for S in self.supports)]).sum()
         scale = (np.linalg.norm(self.A) / math.sqrt(paths)) ** (1 / len(self.supports))
-        return [scale * rng.standard_normal(S.shape) * S for S in self.supports]
+        drawn = [scale * rng.standard_normal(S.shape) * S for S in self.supports]
+        if np.iscomplexobj(self.A):
+            drawn = [X * np.exp(2j * np.pi * rng.random(X.shape)) for X in drawn]
+        return drawn
 
     def objective(self, factors: list[np.ndarray]) -> float:
         """Measured here for everyone, and only for factors that keep to the supports."""
         assert all(not X[~S].any() for X, S in zip(factors, self.supports, strict=True))
-        return float(np.sum((self.A - np.linalg.multi_dot([np.eye(len(self.A)), *factors])) ** 2))
+        return float(np.sum(np.abs(self.A - np.linalg.multi_dot([np.eye(len(self.A)), *factors])) ** 2))
 
 
 Contender = Callable[[Problem, float], Trace]
@@ -92,7 +95,7 @@ def ours(problem: Problem, seconds: float) -> Trace:
         trace.append((time.process_time() - start, sweep.error**2))
         return trace[-1][0] > seconds
 
-    solver = fsmf.QuasiNewton(starts=10**6, callback=watch)
+    solver = fsmf.QuasiNewton(starts=10**6, rtol=1e-8, callback=watch)
     F = fsmf.factorize(problem.A, problem.supports, solver=solver)
     final = problem.objective([X.toarray() for X in F.factors])
     return falling([*trace, (time.process_time() - start, final)])
@@ -113,27 +116,28 @@ def lbfgs(tolerance: float) -> Contender:
         def factor(S: np.ndarray, place: tuple[np.ndarray, np.ndarray], values: np.ndarray) -> Any:
             if large:
                 return sparse.csr_array((values, place), shape=S.shape)
-            X = np.zeros(S.shape)
+            X = np.zeros(S.shape, A.dtype)
             X[place] = values
             return X
 
         def value_and_gradient(z: np.ndarray) -> tuple[float, np.ndarray]:
+            z = z.view(A.dtype)
             cut = zip(problem.supports, places, ends[:-1], ends[1:], strict=True)
             factors = [factor(S, place, z[a:b]) for S, place, a, b in cut]
             lefts = [None, factors[0].toarray() if large else factors[0]]
             for X in factors[1:]:
                 lefts.append(lefts[-1] @ X)
             pulled, pieces = 2 * (lefts[-1] - A), []
-            value = float(np.sum(pulled**2)) / 4
+            value = float(np.sum(np.abs(pulled) ** 2)) / 4
             for left, X, place in zip(lefts[-2::-1], factors[::-1], places[::-1], strict=True):
-                own = pulled if left is None else left.T @ pulled if not large else None
-                if own is None:
-                    pieces.append(np.einsum("ki,ki->k", left.T[place[0]], pulled.T[place[1]]))
+                if left is None or not large:
+                    pieces.append((pulled if left is None else left.conj().T @ pulled)[place])
                 else:
-                    pieces.append(own[place])
-                pulled = pulled @ X.T
+                    rows, columns = left.conj().T[place[0]], pulled.T[place[1]]
+                    pieces.append(np.einsum("ki,ki->k", rows, columns))
+                pulled = pulled @ X.conj().T
             trace.append((time.process_time() - start, value))
-            return value, np.concatenate(pieces[::-1])
+            return value, np.concatenate(pieces[::-1]).view(float)
 
         def watch(intermediate_result: object) -> None:
             if time.process_time() - start > seconds:
@@ -143,6 +147,7 @@ def lbfgs(tolerance: float) -> Contender:
             drawn = problem.random_factors(rng)
             z = np.concatenate([X[place] for X, place in zip(drawn, places, strict=True)])
             stop = {"maxcor": 20, "maxiter": 10**6, "maxfun": 10**6, "ftol": tolerance, "gtol": 0}
+            z = z.astype(A.dtype).view(float)
             minimize(value_and_gradient, z, jac=True, method="L-BFGS-B", callback=watch, options=stop)
         return falling(trace)
 
@@ -166,7 +171,7 @@ def adam(rate: float) -> Contender:
                 product = factors[0] * masks[0]
                 for X, mask in zip(factors[1:], masks[1:], strict=True):
                     product = product @ (X * mask)
-                loss = ((A - product) ** 2).sum()
+                loss = ((A - product).abs() ** 2).sum()
                 loss.backward()
                 optimizer.step()
                 trace.append((time.process_time() - start, float(loss)))
@@ -196,7 +201,7 @@ def palm(backend: int) -> Contender:
         )
         A, start = np.asfortranarray(problem.A), time.process_time()
         F = fact.palm4msa(A, settings, backend=backend)
-        return time.process_time() - start, float(np.sum((problem.A - F.toarray()) ** 2))
+        return time.process_time() - start, float(np.sum(np.abs(problem.A - F.toarray()) ** 2))
 
     def run(problem: Problem, seconds: float) -> Trace:
         fork, trace, spent, iterations = multiprocessing.get_context("fork"), [], 0.0, 10

@@ -69,6 +69,9 @@ class GlobalSearch:
     ------
     OptionError
         If an option is out of range.
+    InputTypeError
+        From the solve, if the matrix is complex: entries of a face would be anywhere in a disc, which boxes
+        of twice as many sides cover, and few problems are small enough for that.
 
     Notes
     -----

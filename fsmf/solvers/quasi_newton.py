@@ -38,7 +38,7 @@ _PIECE = 20
 # it; and the kick of the best found so far.
 _NOISE, _KICKS, _KICK = 1e-3, (0.1, 0.3), 0.3
 
-# The winner of a field of at most so many unknowns is finished by Gauss-Newton steps, at most so many.
+# The best of at most so many unknowns is finished by Gauss-Newton steps, at most so many.
 _FINISHED, _FINISH = 400, 60
 
 # Operations per entry of a factor and row of A in a step, and what a step costs besides.
@@ -50,7 +50,7 @@ class QuasiNewton:
     """Let many starts compete in compiled quasi-Newton steps, and finish the best.
 
     The values of all factors descend together by limited-memory BFGS steps. Starts compete in fields: after a
-    few steps the best third goes on, for three times as many, until one is left; the winner of a small
+    few steps the best third goes on, for three times as many, until one is left; the best of a small
     problem is finished by the Gauss-Newton steps of `VariableProjection`. Chains begin with what their
     longest chainable prefix and suffix make alone, the other factors being identities, and with perturbations
     of these; all others at random, and from the second field on also with perturbations of the best.
@@ -156,6 +156,7 @@ class QuasiNewton:
             race.begun >= self.starts or race.is_stopped or clock.is_over() or race.best.is_settled
         ):
             race.run_field()
+        race.finish()
         best = race.best
         if race.is_stopped:
             best.status = Status.STOPPED
@@ -174,7 +175,7 @@ class _Race:
         self._compiled = problem.in_values.compiled()
         self._points = self._starting_points(structure, np.random.default_rng(options.rng))
         self._newton = GaussNewton(problem)
-        self.begun, self.is_stopped = 0, False
+        self.begun, self.is_stopped, self._steps = 0, False, 0
         self.best: Descent | None = None
 
     @property
@@ -199,19 +200,23 @@ class _Race:
                 first = min(first, run, key=_objective)
                 if self._is_over:
                     break
-        found = first.descent()
-        if self._newton.size <= _FINISHED and not self._is_over and found.status is Status.CONVERGED:
+        if self.best is None or first.objective < self.best.objective:
+            self.best, self._steps = first.descent(), first.steps
+
+    def finish(self) -> None:
+        """Finish the best by Gauss-Newton steps, where it is small and has converged."""
+        best = self.best
+        assert best is not None
+        if self._newton.size <= _FINISHED and not self._is_over and best.status is Status.CONVERGED:
             descend(
                 self._newton,
-                [found],
+                [best],
                 self._clock,
                 max_steps=_FINISH,
                 rtol=self._options.rtol,
-                report=lambda run, step: self._tell(run, first.steps + step, run.number),
+                report=lambda run, step: self._tell(run, self._steps + step, run.number),
             )
-            found.status = Status.CONVERGED
-        if self.best is None or found.objective < self.best.objective:
-            self.best = found
+            best.status = Status.CONVERGED
 
     def _go(self, run: _Run, steps: int) -> None:
         """Make so many steps of one start, in pieces."""
