@@ -1,8 +1,9 @@
 """Well-posedness: every small pattern decided and verified, and how long decisions take.
 
 ``--only counts`` goes through all patterns of each size, up to the order of rows, columns and components;
-``--only random`` through supports drawn at random, ``--only families`` through those with a name, and
-``--only large`` through supports with up to two million nonzeros.
+``--only attack`` through limits of curves on closed patterns, ``--only random`` through supports drawn at
+random, ``--only families`` through those with a name, and ``--only large`` through supports with up to two
+million nonzeros.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import combinations_with_replacement, permutations
 from statistics import mean, median
 
 import numpy as np
+from numpy.typing import NDArray
 
 import fsmf
 from benchmarks.harness import Gate, arguments, machine, milliseconds, table
@@ -34,8 +36,10 @@ COUNTS = {
     (3, 4, 2): (329, 48),
     (4, 4, 2): (541, 112),
     (2, 2, 3): (283, 8),
+    (2, 3, 3): (828, 66),
     (2, 4, 3): (2055, 282),
     (3, 3, 3): (2282, 522),
+    (3, 4, 3): (5310, 2120),
     (2, 2, 4): (1204, 36),
     (2, 3, 4): (5816, 502),
 }
@@ -66,9 +70,9 @@ def count(size: tuple[int, int, int], gate: Gate) -> list[str]:
     verdicts: dict[str, int] = {"WellPosed": 0, "IllPosed": 0, "Undecided": 0}
     seconds = []
     for supports in patterns(*size):
-        start = time.perf_counter()
+        start = time.process_time()
         verdict = fsmf.check_well_posedness(supports)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         verdicts[type(verdict).__name__] += 1
         if not isinstance(verdict, fsmf.Undecided):
             gate(bool(verdict.verify()), f"the verdict on {supports!r} verifies")
@@ -92,6 +96,49 @@ def scattered(n: int, width: int) -> tuple[fsmf.Support, fsmf.Support]:
     left = fsmf.Support.from_coordinates(rows, components, shape=(n, n))
     return left, fsmf.Support.from_coordinates(components, columns, shape=(n, n))
 
+
+def pole_limit(supports: fsmf.Supports, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the limit of a curve on which two components grow without bound and cancel, in small integers.
+
+    It is ``(u + t z)(v + t w)/t − (u − t z')(v − t w')/t`` at t = 0, and products of the other components.
+    """
+    left, right = (support.toarray().astype(np.int64) for support in supports)
+    r = left.shape[1]
+
+    def drawn(places: NDArray[np.int64], low: int, high: int) -> NDArray[np.int64]:
+        return rng.integers(low, high, places.size) * places
+
+    k, l = rng.choice(r, 2, replace=False) if r > 1 else (0, 0)
+    u, v = drawn(left[:, k] * left[:, l], -1, 2), drawn(right[k] * right[l], -1, 2)
+    z = drawn(left[:, k], -1, 3) + drawn(left[:, l], -1, 3)
+    w = drawn(right[k], -1, 3) + drawn(right[l], -1, 3)
+    limit = np.outer(u, w) + np.outer(z, v)
+    for c in set(range(r)) - {int(k), int(l)}:
+        limit += np.outer(drawn(left[:, c], -1, 2), drawn(right[c], -1, 2))
+    return limit
+
+
+def attacked(size: tuple[int, int, int], number: int, gate: Gate) -> list[str]:
+    """Draw closed patterns, and limits of curves with poles for each: exact algebra has to attain them."""
+    m, n, r = size
+    rng = np.random.default_rng(sum(size))
+    closed, found = 0, {"Attainable": 0, "Unattainable": 0, "Unsettled": 0}
+    while closed < number:
+        left, right = ((rng.integers(0, 2**r, (side, 1)) >> np.arange(r) & 1) for side in (m, n))
+        supports = fsmf.pair(left, right)
+        if not isinstance(fsmf.check_well_posedness(supports, max_seconds=1), fsmf.WellPosed):
+            continue
+        closed += 1
+        for _ in range(LIMITS):
+            answer = type(fsmf.is_attainable(pole_limit(supports, rng), supports, max_seconds=2)).__name__
+            found[answer] += 1
+            gate(answer != "Unattainable", f"limits on {supports!r} are products")
+    return ["{} × {}, r = {}".format(*size), str(closed), *map(str, found.values())]
+
+
+# Closed patterns that limits are drawn for, of each size, and how many limits of each.
+ATTACKED = {(3, 3, 3): 700, (3, 4, 3): 500, (4, 4, 3): 400, (3, 3, 4): 500}
+LIMITS = 5
 
 # Kinds of supports drawn at random: rows, columns, components, and how many of each density.
 RANDOM = {(6, 6, 6): 30, (8, 8, 4): 30, (8, 8, 8): 30, (16, 16, 8): 6, (32, 32, 8): 6, (32, 32, 16): 6}
@@ -180,7 +227,9 @@ def large(name: str, gate: Gate) -> list[str]:
 
 def main() -> int:
     parser = arguments(__doc__, rounds=1)
-    parser.add_argument("--only", choices=("counts", "random", "families", "large"), help="one part")
+    parser.add_argument(
+        "--only", choices=("counts", "attack", "random", "families", "large"), help="one part"
+    )
     parser.add_argument("--size", type=int, nargs=3, metavar=("M", "N", "R"), help="count this size only")
     options = parser.parse_args()
     gate = Gate()
@@ -192,6 +241,11 @@ def main() -> int:
         print("every pattern, up to the order of rows, columns and components", end="\n\n")
         header = ["size", "closed", "not", "undecided", "median", "mean", "longest"]
         print(table(header, [count(size, gate) for size in sizes], markdown=options.markdown), end="\n\n")
+    if options.only in (None, "attack") and not (options.quick or options.size):
+        print("limits of random curves with poles, on closed patterns", end="\n\n")
+        header = ["size", "closed patterns", "attained", "not attained", "undecided"]
+        rows = [attacked(size, number, gate) for size, number in ATTACKED.items()]
+        print(table(header, rows, markdown=options.markdown), end="\n\n")
     if options.only in (None, "random") and not (options.quick or options.size):
         print("supports drawn at random: closed / not / undecided, and the longest time", end="\n\n")
         header = ["m, n, r", *(f"density {density}" for density in DENSITIES)]

@@ -359,7 +359,18 @@ class _Search:
             return self.invert_parameter(equations, units, case)
         extra = self.next_equation
         self.next_equation += 1
-        zero = self.solve({**equations, extra: case.a}, units)
+        n_inverses = len(self.inverses)
+        try:
+            zero = self.solve({**equations, extra: case.a}, units)
+        except GaveUpError:
+            if not self.for_all or case.equation is not None:
+                raise
+            # No proof will come of it, but perhaps a solution.
+            del self.inverses[n_inverses:]
+            found = self.solve(equations, units | {case.unknown})
+            if isinstance(found, Solution):
+                return found
+            raise
         if isinstance(zero, Solution):
             return zero
         d = zero.cofactors.pop(extra, {})

@@ -5,7 +5,9 @@ import pytest
 from small_patterns import COUNTS, orbits, random_pair, sampled, supports_of
 
 import fsmf
+from benchmarks.bench_wellposed import pole_limit
 from fsmf.wellposedness.check import check_well_posedness, quick_verdict
+from fsmf.wellposedness.elimination import Attainable, Unattainable, is_attainable
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 
 DECIDED = (WellPosed, IllPosed)
@@ -30,7 +32,7 @@ def test_every_small_pattern_is_decided(size, counts):
     assert found == [*counts, 0]
 
 
-@pytest.mark.parametrize("size", [(4, 4, 2), (2, 4, 3), (3, 3, 3), (3, 4, 3), (2, 3, 4)], ids=str)
+@pytest.mark.parametrize("size", [(2, 4, 3), (3, 3, 3), (3, 4, 3), (4, 4, 3), (3, 3, 4)], ids=str)
 def test_verdicts_on_small_patterns_verify(size):
     for supports in sampled(np.random.default_rng(sum(size)), size, 60):
         verdict = check_well_posedness(supports, max_seconds=1)
@@ -90,6 +92,20 @@ def test_sub_blocks_transposes_and_orders_do_not_contradict():
             some_rows, some_columns = rows[: rng.integers(1, 6)], columns[: rng.integers(1, 6)]
             block = quick([left[some_rows], right[:, some_columns]])
             assert not isinstance(block, IllPosed)
+
+
+@pytest.mark.parametrize("size", [(3, 3, 3), (3, 4, 3), (4, 4, 3), (3, 3, 4)], ids=str)
+def test_limits_on_closed_patterns_are_products(size):
+    """Thousands have their turn in the benchmarks."""
+    rng = np.random.default_rng(sum(size))
+    attained = 0
+    for supports in sampled(rng, size, 40):
+        if isinstance(quick(supports), WellPosed):
+            for _ in range(2):
+                found = is_attainable(pole_limit(supports, rng), supports, max_seconds=1)
+                assert not isinstance(found, Unattainable), supports
+                attained += isinstance(found, Attainable)
+    assert attained > 10
 
 
 def test_quick_verdicts_are_the_thorough_ones():
