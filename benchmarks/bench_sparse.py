@@ -28,6 +28,8 @@ OURS = "fsmf"
 PLANTED = [
     *(("column", 4, 4), ("column", 8, 4), ("column", 8, 8), ("column", 16, 4)),
     *(("total", 4, 16), ("total", 8, 32), ("total", 16, 64)),
+    # With a square factor of three nonzeros a column between.
+    ("three", 8, 4),
 ]
 
 
@@ -93,25 +95,34 @@ def hadamard(sizes: list[int], budget: float, gate: Gate) -> list[list[str]]:
 
 def planted(kind: str, r: int, k: int, seed: int, n: int = 32) -> tuple[np.ndarray, list[Any]]:
     fsmf = optional("fsmf")
-    if kind == "column":
-        constraints = [fsmf.ColumnSparse((n, r), k), fsmf.RowSparse((r, n), k)]
-    else:
+    constraints: list[Any]
+    if kind == "total":
         constraints = [fsmf.KSparse((n, r), k), fsmf.KSparse((r, n), k)]
+    else:
+        constraints = [fsmf.ColumnSparse((n, r), k), fsmf.RowSparse((r, n), k)]
+    if kind == "three":
+        constraints.insert(1, fsmf.ColumnSparse((r, r), 3))
     rng = np.random.default_rng([seed, r, k])
-    X, Y = (one.places(rng.random(one.shape) + 0.5) * rng.standard_normal(one.shape) for one in constraints)
-    return X @ Y, constraints
+    factors = [
+        one.places(rng.random(one.shape) + 0.5) * rng.standard_normal(one.shape) for one in constraints
+    ]
+    return np.linalg.multi_dot(factors), constraints
 
 
 def palm4msa(A: np.ndarray, kind: str, r: int, k: int) -> float:
     """The default start, then random ones, until the product is recovered: the least error."""
     fact, params, proj = (optional(f"pyfaust.{name}") for name in ("fact", "factparams", "proj"))
     n, rng, best = len(A), np.random.default_rng(0), math.inf
-    pair = ("spcol", "splin") if kind == "column" else ("sp", "sp")
-    allowed = [getattr(proj, name)(shape, k) for name, shape in zip(pair, ((n, r), (r, n)), strict=True)]
+    shapes = [(n, r), (r, n)]
+    ends = ("sp", "sp") if kind == "total" else ("spcol", "splin")
+    allowed = [getattr(proj, name)(shape, k) for name, shape in zip(ends, shapes, strict=True)]
+    if kind == "three":
+        shapes.insert(1, (r, r))
+        allowed.insert(1, proj.spcol((r, r), 3))
     for start in range(STARTS):
         first = None
         if start:
-            first = [np.asfortranarray(rng.standard_normal(shape)) for shape in ((n, r), (r, n))]
+            first = [np.asfortranarray(rng.standard_normal(shape)) for shape in shapes]
         settings = params.ParamsPalm4MSA(allowed, params.StoppingCriterion(num_its=SWEEPS), init_facts=first)
         try:
             F = quietly(lambda s=settings: fact.palm4msa(np.asfortranarray(A), s, backend=2020))
@@ -161,7 +172,8 @@ def recovery(seeds: range, gate: Gate) -> list[list[str]]:
                     seconds, error = apart(A, sparsity)
                 times[name].append(seconds)
                 found[name] += error < RECOVERED
-        job = f"32×32, r = {r}, {k} {'a column' if kind == 'column' else 'in all'}"
+        what = "in all" if kind == "total" else "a column"
+        job = f"32×32, r = {r}, {k} {what}" + (", three factors" if kind == "three" else "")
         ours = median(times[OURS])
         for name in names:
             typical = median(times[name])

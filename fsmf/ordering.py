@@ -118,13 +118,16 @@ def find_order(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FsmfWarning)
         order = np.arange(A.shape[0]), np.arange(A.shape[1])
+        seen = set()
         for start in _starts(dense, starts, generator):
             error, found = _improved(dense, start, supports, max_rounds)
-            if error >= least:
-                continue
-            least, order = error, found
-            if error <= _NEAR:
-                F = _finished(A, supports, order)
+            if error < least:
+                least, order = error, found
+            # A few sweeps do not tell which of those that nearly fit does.
+            key = found[0].tobytes() + found[1].tobytes()
+            if error <= _NEAR and key not in seen:
+                seen.add(key)
+                F = _finished(A, supports, found)
                 best = F if best is None or _misfit(F) < _misfit(best) else best
                 if _misfit(best) <= (False, _FOUND):
                     break

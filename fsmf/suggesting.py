@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from fsmf.approximating import approximate
 from fsmf.errors import FsmfWarning, OptionError
@@ -19,9 +20,11 @@ from fsmf.factorization import Factorization
 from fsmf.factorizing import factorize
 from fsmf.kernels.matrix import as_matrix
 from fsmf.kernels.sparse_basis import sparse_basis
+from fsmf.ordering import find_order
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
 from fsmf.supports.architectures import butterfly, monarch
+from fsmf.supports.families import block_diagonal
 from fsmf.supports.sizes import as_count
 from fsmf.supports.sparsity import KSparse
 from fsmf.thresholding.stability import as_rng
@@ -80,8 +83,9 @@ def suggest_supports(
 
     Low rank, Monarch and butterfly supports of several ranks are tried in the natural order and in
     digit-reversed order, and, up to side 256, a butterfly and a Monarch pair in the order that similarity of
-    rows and of columns tells. Where A has low rank, sparse vectors that span its columns or its rows tell how
-    many nonzeros a sparse pair needs.
+    rows and of columns tells. Where zeros leave parts of A apart, as many diagonal blocks are tried in an
+    order that `find_order` finds. Where A has low rank, sparse vectors that span its columns or its rows tell
+    how many nonzeros a sparse pair needs.
 
     Parameters
     ----------
@@ -131,6 +135,7 @@ def suggest_supports(
             found.append((name if F.columns is None else f"{name}, digits reversed", F))
         if norm:
             found += _reordered(A, most)
+            found += _shuffled(A, most)
             found += _sparse_pairs(A, most, generator)
     ranked = [Suggestion(name, F, _decades(F)) for name, F in _unbeaten(found)]
     return sorted(ranked, key=lambda one: -one.decades)
@@ -142,9 +147,13 @@ def _decades(F: Factorization) -> float:
 
 def _unbeaten(found: list[tuple[str, Factorization]]) -> Iterator[tuple[str, Factorization]]:
     """Those with fewer parameters than all that have a smaller or equal error, up to rounding."""
+
+    def worth(one: tuple[str, Factorization]) -> tuple[int, float]:
+        return one[1].n_parameters, max(one[1].relative_error, 10 * _ROUNDING)
+
     least = math.inf
-    for name, F in sorted(found, key=lambda one: (one[1].n_parameters, one[1].relative_error)):
-        error = max(F.relative_error, 10 * _ROUNDING)
+    for name, F in sorted(found, key=worth):
+        error = worth((name, F))[1]
         if error < least:
             least = error
             yield name, F
@@ -167,6 +176,23 @@ def _reordered(A: Any, most: int) -> Iterator[tuple[str, Factorization]]:
             F = factorize(A, chain, solver=Hierarchical(permutation="search"))
             if F.rows is not None or F.columns is not None:
                 yield f"{chain.name}, reordered", F
+
+
+def _shuffled(A: Any, most: int) -> Iterator[tuple[str, Factorization]]:
+    """Diagonal blocks, as many as no entry connects, in an order that shows them."""
+    (m, n), (rows, columns) = A.shape, A.nonzero()
+    if max(m, n) > _SIDE or len(rows) == m * n:
+        return
+    graph = sparse.coo_array((np.ones(len(rows), bool), (rows, columns + m)), shape=(m + n, m + n))
+    count, label = connected_components(graph, directed=False)
+    if not 1 < count <= min(m, n):
+        return
+    dense: Array = A.toarray() if sparse.issparse(A) else A
+    parts = [dense[np.ix_(label[:m] == part, label[m:] == part)] for part in range(count)]
+    rank = max(int(np.linalg.matrix_rank(part, rtol=_SMALL[0])) for part in parts if part.size)
+    family = block_diagonal(m, n, blocks=count, rank=rank)
+    if sum(support.nnz for support in family) <= most:
+        yield f"{family.name}, reordered", find_order(A, family, starts=0)
 
 
 def _sparse_pairs(A: Any, most: int, rng: np.random.Generator) -> Iterator[tuple[str, Factorization]]:

@@ -31,6 +31,14 @@ def test_butterflies_in_three_orders():
     np.testing.assert_allclose(best.factorization.to_dense(), shuffled, atol=1e-10)
 
 
+def test_shuffled_blocks():
+    rng = np.random.default_rng(0)
+    blocks = scipy.linalg.block_diag(*(np.outer(*rng.standard_normal((2, 4))) for _ in range(5)))
+    best = first(blocks[rng.permutation(20)][:, rng.permutation(20)])
+    assert best.name == "block_diagonal(20, 20, blocks=5, rank=1), reordered"
+    assert best.factorization.relative_error < 1e-12
+
+
 def test_sparse_pairs_are_found():
     rng = np.random.default_rng(0)
     X = fsmf.ColumnSparse((24, 5), 4).project(rng.standard_normal((24, 5)))
