@@ -156,8 +156,8 @@ class Filling(NamedTuple):
     used: dict[int, int]
 
 
-def fillings(pattern: Pattern) -> Iterator[Filling]:
-    """Yield ways to settle some kinds of columns whatever the others are.
+def fillings(pattern: Pattern, deadline: float = float("inf")) -> Iterator[Filling]:
+    """Yield ways to settle some kinds of columns whatever the others are, until a deadline.
 
     Let D be a set of components and J the columns whose components all lie in D. Suppose that for every
     other column, with components S, any nonzero x_k (k in S ∩ D) and generic x_k (k in S ∖ D) span all
@@ -183,7 +183,7 @@ def fillings(pattern: Pattern) -> Iterator[Filling]:
         used: dict[int, int] = {}
         for j, kind in enumerate(kinds):
             if kind & ~D:
-                A = _spanning(pattern, kind, D)
+                A = _spanning(pattern, kind, D, deadline)
                 if A is None:
                     break
                 used[j] = A
@@ -226,8 +226,8 @@ def _sizes(kinds: tuple[int, ...], counts: tuple[int, ...]) -> tuple[int, int, i
     return sizes[1], sizes[3], sizes[2]
 
 
-def _spanning(pattern: Pattern, kind: int, D: int) -> int | None:
-    """Classes A as `fillings` asks for one kind of column, or None."""
+def _spanning(pattern: Pattern, kind: int, D: int, deadline: float) -> int | None:
+    """Classes A as `fillings` asks for one kind of column, or None, as at the deadline."""
     reach = union(pattern.row_sets[p] for p in bits(kind))
     counts = [count if reach >> i & 1 else 0 for i, count in enumerate(pattern.row_counts)]
     given, generic = list(bits(kind & D)), list(bits(kind & ~D))
@@ -241,6 +241,8 @@ def _spanning(pattern: Pattern, kind: int, D: int) -> int | None:
         return 0
     for size in range(missing, len(given) + 1):
         for A in combinations(given, size):
+            if thread_time() > deadline:
+                return None
             rows = [pattern.row_sets[p] for p in A]
             if sum(map(int.bit_count, rows)) > union(rows).bit_count():
                 continue

@@ -112,7 +112,7 @@ class Prover:
         return find_cover(listed_kinds(pattern), max_seconds=self.deadline - thread_time())
 
     def _fill(self, pattern: Pattern) -> Proof | None:
-        for filling in fillings(pattern):
+        for filling in fillings(pattern, self.deadline):
             if filling.first is None:
                 return filling_proof(pattern, filling)
             found = self.prove(filling.first)

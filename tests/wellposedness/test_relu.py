@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from fractions import Fraction
 from math import comb
+from time import thread_time
 
 import numpy as np
 import pytest
@@ -174,3 +175,15 @@ def test_misuse():
     verdict = check_relu_well_posedness(fsmf.lu(2))
     with pytest.raises(OptionError, match="do not fit"):
         replace(verdict, n_points=10**12).data()
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_budgets_are_kept_while_fillings_are_tried(seed):
+    """On these layers the choices of a filling alone took ten times the budget."""
+    rng = np.random.default_rng(seed)
+    layers = [rng.random((20, 64)) < 0.4, rng.random((64, 64)) < 0.4]
+    check_relu_well_posedness(fsmf.lu(3))  # imports are no part of the search
+    begin = thread_time()
+    verdict = check_relu_well_posedness(layers, max_seconds=0.1)
+    assert isinstance(verdict, fsmf.TrainingUndecided)
+    assert thread_time() - begin < 0.5
