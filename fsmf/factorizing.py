@@ -16,7 +16,7 @@ from scipy import sparse
 from fsmf.certificates import GlobalOptimum, StationaryPoint
 from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.factorization import Factorization, History, Status
-from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.frobenius import frobenius_norm, norm_within
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
 from fsmf.kernels.namespace import check_on_host, is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
@@ -233,7 +233,7 @@ def _norm_out_of_reach(A: Any, structure: Structure) -> float:
         left, right = (support.to_sparse() for support in structure.supports)
         return frobenius_norm(A.data[is_out_of_reach(A, left, right)])
     if m * n <= _CHUNK and not is_foreign(A):
-        return frobenius_norm(A * structure.unreached)
+        return norm_within(A, structure.unreached)
     norms = []
     for start in range(0, m, step := max(1, _CHUNK // n)):
         rows = slice(start, start + step)

@@ -213,14 +213,14 @@ class Structure:
     @cached_property
     def reach(self) -> NDArray[np.bool_]:
         """Which places of A some component reaches, a dense boolean array; for matrices of moderate size."""
-        reach = self.classes.layout.covered(slice(None))
+        reach = np.ascontiguousarray(self.classes.layout.covered(slice(None)))
         reach.flags.writeable = False
         return reach
 
     @cached_property
-    def unreached(self) -> NDArray[np.float64]:
-        """The opposite of `reach` in numbers, 1 where no component reaches."""
-        unreached = (~self.reach).astype(float)
+    def unreached(self) -> NDArray[np.bool_]:
+        """The opposite of `reach`."""
+        unreached = ~self.reach
         unreached.flags.writeable = False
         return unreached
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["deflated_pieces", "relax_pieces"]
+__all__ = ["Lists", "deflated_pieces", "relax_pieces"]
 
 Array = NDArray[Any]
 
@@ -22,8 +22,17 @@ Lists = tuple[Array, Array]
 
 
 def deflated_pieces(
-    A: Array, rows: Lists, columns: Lists, order: Array, Y0: Array, *, iterations: int, compiled: bool = False
-) -> tuple[Array, Array]:
+    A: Array,
+    rows: Lists,
+    columns: Lists,
+    order: Array,
+    X0: Array,
+    Y0: Array,
+    *,
+    iterations: int,
+    noise: float = 0.0,
+    compiled: bool = False,
+) -> tuple[Array, Array, Array]:
     """Return rank-one pieces ``X[:, k] Y[k]``, each near the best one of its block of what is left of A.
 
     Parameters
@@ -34,10 +43,12 @@ def deflated_pieces(
         The rows and the columns of each of the r blocks, as compressed lists.
     order : ndarray of int
         In which order blocks are served; those left out keep zeros.
-    Y0 : ndarray, shape (r, n)
-        Where the Lanczos iterations start.
+    X0, Y0 : ndarray
+        Values in the places that `rows` and `columns` list, in their order. Lanczos iterations start at Y0.
     iterations : int
         Lanczos steps per block, fewer for small ones: ten are about as good as eighty power iterations.
+    noise : float
+        How much of X0 and Y0 is added to the pieces.
     compiled : bool
         Whether to use the compiled twin.
 
@@ -45,26 +56,28 @@ def deflated_pieces(
     -------
     X : ndarray, shape (m, r)
     Y : ndarray, shape (r, n)
-        Zero outside the blocks, ``‖X[:, k]‖ = ‖Y[k]‖``.
+        Zero outside the blocks; ``‖X[:, k]‖ = ‖Y[k]‖`` without noise.
+    rest : ndarray, shape (m, n)
+        ``A - X Y``.
     """
-    rest = np.array(A, order="C")
-    X, Y = np.zeros((len(A), len(Y0)), dtype=A.dtype), np.zeros_like(Y0)
+    rest, r = np.array(A, order="C"), len(rows[0]) - 1
+    X, Y = np.zeros((len(A), r), dtype=A.dtype), np.zeros((r, A.shape[1]), dtype=A.dtype)
     if compiled:
         from fsmf.kernels.deflation_cpu import deflate
 
-        deflate(rest, *rows, *columns, order, np.ascontiguousarray(Y0), iterations, X, Y)
-        return X, Y
+        deflate(rest, *rows, *columns, order, X0, Y0, iterations, noise, X, Y)
+        return X, Y, rest
     for k in order:
-        own_rows = rows[1][rows[0][k] : rows[0][k + 1]]
-        own_columns = columns[1][columns[0][k] : columns[0][k + 1]]
+        in_rows, in_columns = slice(*rows[0][k : k + 2]), slice(*columns[0][k : k + 2])
+        own_rows, own_columns = rows[1][in_rows], columns[1][in_columns]
         place = np.ix_(own_rows, own_columns)
-        block = rest[place]
-        x, y = _dominant_pair(block, Y0[k, own_columns], iterations)
+        x, y = _dominant_pair(rest[place], Y0[in_columns], iterations)
         root = np.sqrt(np.linalg.norm(y))
         if root > 0:
-            X[own_rows, k], Y[k, own_columns] = x * root, y / root
-            rest[place] = block - np.outer(x, y)
-    return X, Y
+            x, y = x * root, y / root
+        X[own_rows, k], Y[k, own_columns] = x + noise * X0[in_rows], y + noise * Y0[in_columns]
+        rest[place] -= np.outer(X[own_rows, k], Y[k, own_columns])
+    return X, Y, rest
 
 
 def relax_pieces(
@@ -77,8 +90,8 @@ def relax_pieces(
     *,
     factor: float,
     compiled: bool = False,
-) -> float:
-    """Update rank-one pieces in place, one after another, and what they leave of a matrix; its squared norm.
+) -> tuple[float, float]:
+    """Update rank-one pieces in place, one after another, and what they leave of a matrix.
 
     Column x of X becomes ``x + factor (best x for this y - x)``, and row y of Y thereafter likewise.
 
@@ -97,14 +110,16 @@ def relax_pieces(
 
     Returns
     -------
-    float
+    squared_norm : float
         ``‖A - X Y‖²``.
+    total : float
+        ``Σ ‖X[:, k]‖ ‖Y[k]‖``.
     """
     if compiled:
         from fsmf.kernels.deflation_cpu import relax
 
-        square: float = relax(rest, *rows, *columns, order, factor, X, Y)
-        return square
+        square, total = relax(rest, *rows, *columns, order, factor, X, Y)
+        return square, total
     for k in order:
         own_rows = rows[1][rows[0][k] : rows[0][k + 1]]
         own_columns = columns[1][columns[0][k] : columns[0][k + 1]]
@@ -119,7 +134,8 @@ def relax_pieces(
             new_y = y + factor * (best - y)
         rest[place] = block + np.outer(x, y) - np.outer(new_x, new_y)
         X[own_rows, k], Y[k, own_columns] = new_x, new_y
-    return float(np.vdot(rest, rest).real)
+    total = np.linalg.norm(X, axis=0) @ np.linalg.norm(Y, axis=1)
+    return float(np.vdot(rest, rest).real), float(total)
 
 
 def _dominant_pair(block: Array, start: Array, steps: int) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["cut", "deflate", "dominant_pair", "relax", "subtract"]
+__all__ = ["cut", "deflate", "dominant_pair", "measured", "noisy_pair", "relax"]
 
 Array = NDArray[Any]
 
@@ -159,6 +159,18 @@ def dominant_pair(block: Array, V: Array, U: Array, x: Array, y: Array) -> bool:
 
 
 @njit(cache=True, nogil=True)
+def noisy_pair(found: bool, noise: float, x0: Array, y0: Array, x: Array, y: Array) -> None:
+    """Give x, of norm 1, and y equal norms, or zeros where nothing was found; and add noise to them."""
+    root = math.sqrt(math.sqrt(_square(y))) if found else 0.0
+    inverse = 1.0 / root if found else 0.0
+    for i in range(len(x)):
+        # What was not found may be anything.
+        x[i] = (x[i] * root if found else 0.0) + noise * x0[i]
+    for j in range(len(y)):
+        y[j] = (y[j] * inverse if found else 0.0) + noise * y0[j]
+
+
+@njit(cache=True, nogil=True)
 def deflate(
     rest: Array,
     row_start: Array,
@@ -166,8 +178,10 @@ def deflate(
     column_start: Array,
     columns: Array,
     order: Array,
+    X0: Array,
     Y0: Array,
     iterations: int,
+    noise: float,
     X: Array,
     Y: Array,
 ) -> None:
@@ -181,47 +195,52 @@ def deflate(
     for k in order:
         own_rows = rows[row_start[k] : row_start[k + 1]]
         own_columns = columns[column_start[k] : column_start[k + 1]]
+        x0, y0 = X0[row_start[k] : row_start[k + 1]], Y0[column_start[k] : column_start[k + 1]]
         b, c = len(own_rows), len(own_columns)
         block = buffer[: b * c].reshape(b, c)
-        x, y = np.zeros(b, rest.dtype), np.empty(c, rest.dtype)
-        for j in range(c):
-            y[j] = Y0[k, own_columns[j]]
+        x, y = np.empty(b, rest.dtype), y0.copy()
         for i in range(b):
             source = rest[own_rows[i]]
             for j in range(c):
                 block[i, j] = source[own_columns[j]]
         V, U = space[: iterations * c].reshape(iterations, c), other[: iterations * b].reshape(iterations, b)
-        if not dominant_pair(block, V, U, x, y):
-            continue
-        root = math.sqrt(math.sqrt(_square(y)))
+        noisy_pair(dominant_pair(block, V, U, x, y), noise, x0, y0, x, y)
         for i in range(b):
-            X[own_rows[i], k], target = x[i] * root, rest[own_rows[i]]
+            target = rest[own_rows[i]]
+            X[own_rows[i], k] = x[i]
             for j in range(c):
                 target[own_columns[j]] = block[i, j] - x[i] * y[j]
         for j in range(c):
-            Y[k, own_columns[j]] = y[j] / root
+            Y[k, own_columns[j]] = y[j]
 
 
 @njit(cache=True, nogil=True)
-def cut(A: Array, rows: Array, columns: Array, reach: Array, out: Array) -> None:
-    """``out = A[rows][:, columns]`` where it is within reach, 0 elsewhere."""
+def cut(A: Array, rows: Array, columns: Array, reach: Array, out: Array) -> float:
+    """``out = A[rows][:, columns]`` where it is within reach, 0 elsewhere; its squared norm."""
+    square = 0.0
     for i in range(rows.size):
         source = A[rows[i]]
         for j in range(columns.size):
             # A product, not a choice: branches that follow a random support are mispredicted half the time.
             out[i, j] = source[columns[j]] * reach[i, j]
+        square += _square(out[i])
+    return square
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
-def subtract(rest: Array, row_start: Array, rows: Array, X: Array, Y: Array) -> float:
-    """Subtract X Y, the rows of X's columns being listed, from `rest`; the squared norm of what is left."""
+@njit(cache=True, nogil=True)
+def measured(
+    rest: Array, row_start: Array, rows: Array, column_start: Array, columns: Array, X: Array, Y: Array
+) -> tuple[float, float]:
+    """What `relax_pieces` returns, of factors that it starts from."""
+    total = 0.0
     for k in range(len(Y)):
-        y = Y[k]
-        for t in range(row_start[k], row_start[k + 1]):
-            x, target = X[rows[t], k], rest[rows[t]]
-            for j in range(y.size):
-                target[j] -= x * y[j]
-    return _square(rest.reshape(-1))
+        x, y = 0.0, 0.0
+        for i in rows[row_start[k] : row_start[k + 1]]:
+            x += X[i, k].real * X[i, k].real + X[i, k].imag * X[i, k].imag
+        for j in columns[column_start[k] : column_start[k + 1]]:
+            y += Y[k, j].real * Y[k, j].real + Y[k, j].imag * Y[k, j].imag
+        total += math.sqrt(x * y)
+    return _square(rest.reshape(-1)), total
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})
@@ -267,12 +286,13 @@ def relax(
     factor: float,
     X: Array,
     Y: Array,
-) -> float:
+) -> tuple[float, float]:
     """Update all pieces in place; see `relax_pieces`.
 
     Whole rows are worked on, for their entries lie side by side: that Y is zero in most places is no gain.
     """
     left, z, new = np.empty(len(rest), rest.dtype), np.empty_like(Y[0]), np.zeros_like(Y[0])
+    total = 0.0
     for k in order:
         own, y = rows[row_start[k] : row_start[k + 1]], Y[k]
         places = columns[column_start[k] : column_start[k + 1]]
@@ -288,6 +308,7 @@ def relax(
                 new[j] = y[j] + factor * ((z[j] + along * y[j]) / size - y[j])
         else:
             new[:] = y
+        total += math.sqrt(size * _square(new))
         for i in range(own.size):
             target, p, q = rest[own[i]], X[own[i], k], x[i]
             for j in range(y.size):
@@ -295,4 +316,4 @@ def relax(
             X[own[i], k] = q
         for j in places:
             y[j], new[j] = new[j], 0
-    return _square(rest.reshape(-1))
+    return _square(rest.reshape(-1)), total

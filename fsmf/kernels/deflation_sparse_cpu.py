@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from fsmf.kernels.deflation_cpu import dominant_pair
+from fsmf.kernels.deflation_cpu import dominant_pair, noisy_pair
 from fsmf.kernels.masked_lstsq_cpu import Pattern
 
 __all__ = ["deflate_block", "take_pieces"]
@@ -53,8 +52,10 @@ def take_pieces(
     left_start: Array,
     stored: Array,
     right_start: Array,
+    X0: Array,
     Y0: Array,
     iterations: int,
+    noise: float,
     X: Array,
     Y: Array,
 ) -> None:
@@ -72,10 +73,12 @@ def take_pieces(
         Where each entry of Xᵀ is stored in X.
     right_start : ndarray of int, shape (r + 1,)
         Where each row of Y starts.
-    Y0 : ndarray
-        Values of a right factor where the Lanczos iterations start.
+    X0, Y0 : ndarray
+        Values of Xᵀ and Y in the row-major order of their supports. Lanczos iterations start at Y0.
     iterations : int
         Lanczos steps.
+    noise : float
+        How much of X0 and Y0 is added to the pieces.
     X, Y : ndarray
         Values of the factors, in the row-major order of their supports; written for those components.
     """
@@ -83,16 +86,11 @@ def take_pieces(
     x, y = np.empty(b, block.dtype), np.empty(c, block.dtype)
     V, U = np.empty((iterations, c), block.dtype), np.empty((iterations, b), block.dtype)
     for k in members:
-        y[:] = Y0[right_start[k] : right_start[k + 1]]
-        if not dominant_pair(block, V, U, x, y):
-            continue
-        square = 0.0
-        for j in range(c):
-            square += y[j].real * y[j].real + y[j].imag * y[j].imag
-        root = math.sqrt(math.sqrt(square))
+        x0, y0 = X0[left_start[k] : left_start[k + 1]], Y0[right_start[k] : right_start[k + 1]]
+        y[:] = y0
+        noisy_pair(dominant_pair(block, V, U, x, y), noise, x0, y0, x, y)
         for i in range(b):
-            X[stored[left_start[k] + i]] = x[i] * root
+            X[stored[left_start[k] + i]] = x[i]
             for j in range(c):
                 block[i, j] -= x[i] * y[j]
-        for j in range(c):
-            Y[right_start[k] + j] = y[j] / root
+        Y[right_start[k] : right_start[k + 1]] = y

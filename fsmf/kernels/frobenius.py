@@ -12,7 +12,7 @@ from scipy import sparse
 
 from fsmf.kernels.namespace import is_foreign, space_of
 
-__all__ = ["frobenius_norm"]
+__all__ = ["frobenius_norm", "norm_within"]
 
 # Entries per partial sum: they stay in cache when converted to double precision, and are too few for a BLAS
 # to start threads, which on a busy machine cost more than the sum.
@@ -49,6 +49,19 @@ def frobenius_norm(A: Any) -> float:
         return math.ldexp(math.sqrt(total), exponent)
     except OverflowError:
         return math.inf
+
+
+def norm_within(A: NDArray[Any], mask: NDArray[np.bool_]) -> float:
+    """Return ``‖A * mask‖_F`` for a finite matrix, some rows at a time."""
+    step = max(1, _PIECE // A.shape[1])
+    # One buffer for all: fresh memory costs more than what is done with it.
+    buffer = np.empty((min(step, len(A)), A.shape[1]), np.result_type(A.dtype, np.float64))
+    total = 0.0
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for start in range(0, len(A), step):
+            some = A[start : start + step]
+            total += _square(np.multiply(some, mask[start : start + step], out=buffer[: len(some)]).ravel())
+    return math.sqrt(total) if _SAFE[0] < total < _SAFE[1] else frobenius_norm(A * mask)
 
 
 def _elsewhere(A: Any) -> float:

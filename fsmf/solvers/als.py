@@ -17,6 +17,7 @@ from fsmf.errors import OptionError
 from fsmf.factorization import Status
 from fsmf.ridge_paths import RidgePath
 from fsmf.solvers.base import Cost, Solution, WholeSolution, check_options
+from fsmf.solvers.problem import Relaxation
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
 from fsmf.solvers.problem_path import follow, follow_to_norm, judged
@@ -31,6 +32,9 @@ from fsmf.tractability import Part, Structure
 __all__ = ["ALS"]
 
 Array = NDArray[Any]
+
+# X, Y, and ``A − X Y`` where it is known.
+_Point = tuple[Array, Array, Array | None]
 
 # Sweeps in a row that must gain less than `rtol` before a start counts as converged.
 _PATIENCE = 3
@@ -269,12 +273,13 @@ class ALS:
             if stopped:
                 quick = replace(quick, max_sweeps=1, callback=None)
             left, right = (factor.copy() for factor in factors)
-            run = quick._run(replace(problem, ridge=ridge), (left, right), next(numbers), rest, clock)
+            run = quick._run(replace(problem, ridge=ridge), (left, right, None), next(numbers), rest, clock)
             if stopped or run.status is Status.STOPPED:
                 stopped, run.status = True, Status.STOPPED
             return run
 
-        search = (solve, self._starting_points(problem, shape), self.starts, problem.norm, is_over)
+        points = ((X, Y) for X, Y, _ in self._starting_points(problem, shape))
+        search = (solve, points, self.starts, problem.norm, is_over)
         if max_norm is not None:
             # What is stored in the user's precision, and added up, is to keep to the bound.
             bound = max_norm * 2.0 ** (-problem.exponent / 2) * (1 - 4 * problem.eps)
@@ -310,37 +315,36 @@ class ALS:
         status = best.warned(best.norm, ridge=ridge, name="ALS", supports=unweighted(part))
         return whole_solution(best, part.structure, status)
 
-    def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[tuple[Array, Array]]:
+    def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[_Point]:
         rng = np.random.default_rng(self.rng)
         if self.initial is not None:
-            yield problem.warm(self.initial, shape)
+            yield *problem.warm(self.initial, shape), None
         yield problem.spectral(rng)
         while True:
-            yield problem.random(rng)
+            yield *problem.random(rng), None
 
-    def _ridge_path(self, problem: Problem, clock: Clock) -> tuple[Array, Array]:
+    def _ridge_path(self, problem: Problem, clock: Clock) -> _Point:
         """Start where factors stay small as long as they can: follow the minimisers of a vanishing ridge."""
-        factors = problem.spectral(np.random.default_rng(self.rng))
+        point = problem.spectral(np.random.default_rng(self.rng))
         quiet = replace(self, callback=None, max_sweeps=_PATH_SWEEPS)
         for fraction in _PATH:
             ridged = replace(problem, ridge=fraction * problem.norm)
-            run = quiet._run(ridged, factors, 0, 0.0, clock)
-            factors = run.X, run.Y
-        return factors
+            run = quiet._run(ridged, point, 0, 0.0, clock)
+            point = run.X, run.Y, None
+        return point
 
-    def _run(
-        self, problem: Problem, factors: tuple[Array, Array], start: int, rest: float, clock: Clock
-    ) -> _Run:
-        """Sweep from one starting point until nothing is gained, or a budget ends."""
-        relaxation = problem.relaxation(*factors)
-        run = _Run(problem, *factors, None if relaxation is None else relaxation.squared_error)
+    def _run(self, problem: Problem, point: _Point, start: int, rest: float, clock: Clock) -> _Run:
+        """Sweep from one starting point, which is given away, until nothing is gained, or a budget ends."""
+        relaxation = problem.relaxation(*point)
+        run = _Run(problem, *point[:2], relaxation)
         if self._tell(run, 0, start, rest, clock):
             run.status = Status.STOPPED
             return run
         ahead, step, limit, plain, idle = run.Y, 0.5, 1.0, True, 0
         for sweep in range(1, self.max_sweeps + 1):
             if relaxation is not None:
-                X, Y, squared_error = relaxation.sweep()
+                relaxation.sweep()
+                X, Y, squared_error = relaxation.X, relaxation.Y, relaxation.squared_error
             else:
                 X = problem.solve_left(ahead)
                 if not plain:
@@ -348,8 +352,12 @@ class ALS:
                 Y, squared_error = problem.solve_right(X)
             before = run.objective
             gain = before - squared_error - problem.penalty(X, Y)
-            norm = problem.balanced_norm(X, Y) if gain >= 0 else run.norm
-            if problem.eps * norm**2 > max(
+            if relaxation is not None:
+                norm = relaxation.norm
+            else:
+                norm = problem.balanced_norm(X, Y) if gain >= 0 else run.norm
+            # What was written in place cannot be refused; it is the first sweeps only.
+            if relaxation is None and problem.eps * norm**2 > max(
                 0.25 * math.sqrt(squared_error), problem.eps * LARGE * run.ordinary
             ):
                 # Stored in the user's precision, factors this large would lose what the sweep gained.
@@ -392,12 +400,14 @@ class _Run(Trail):
 
     n_factors = 2
 
-    def __init__(self, problem: Problem, X: Array, Y: Array, squared_error: float | None) -> None:
+    def __init__(self, problem: Problem, X: Array, Y: Array, relaxation: Relaxation | None) -> None:
         # Balanced factors need no squared norm above 2 √r ‖A‖.
         super().__init__(problem.norm, 2 * math.sqrt(min(problem.part.structure.shape)) * problem.norm)
         self.problem, self.X, self.Y = problem, X, Y
-        self.squared_error = problem.squared_error(X, Y) if squared_error is None else squared_error
-        self.norm = problem.balanced_norm(X, Y)
+        if relaxation is None:
+            self.squared_error, self.norm = problem.squared_error(X, Y), problem.balanced_norm(X, Y)
+        else:
+            self.squared_error, self.norm = relaxation.squared_error, relaxation.norm
 
     @property
     def factors(self) -> tuple[Array, Array]:

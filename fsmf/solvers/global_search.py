@@ -231,7 +231,7 @@ class _Descents:
 
     def start(self, rng: np.random.Generator, is_enough: Callable[[float], bool]) -> None:
         """Descend from spectral, from ridged and from random starts, until that is good enough."""
-        self.descend(*self._problem.spectral(rng))
+        self.descend(*self._problem.spectral(rng)[:2])
         for start in range(_STARTS):
             if is_enough(self.error) or self._clock.is_over():
                 break

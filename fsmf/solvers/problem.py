@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy import sparse
 
 from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization
-from fsmf.kernels.deflation import deflated_pieces, relax_pieces
+from fsmf.kernels.deflation import Lists, deflated_pieces, relax_pieces
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
 from fsmf.kernels.matrix import comfortable_exponent, divided
@@ -22,7 +22,15 @@ from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
 
-__all__ = ["PairProblem", "Relaxation", "checked_factors", "movable", "ordinary_entry"]
+__all__ = [
+    "PairProblem",
+    "Relaxation",
+    "checked_factors",
+    "drawn",
+    "movable",
+    "ordinary_entry",
+    "spectral_noise",
+]
 
 Array = NDArray[Any]
 
@@ -38,6 +46,9 @@ _BEYOND = 1.6
 # Entries of normal equations, over all sweeps, from which on compiled kernels win: plain ones take about
 # 30 ns an entry, and loading the others takes half a second (compiling them, once, ten).
 _WORTH_COMPILING = 2e7
+
+# Sums of squares of a matrix of comfortable norm above this lost nothing to underflow.
+_UNHARMED = 1e-280
 
 # Below this fraction of ‖A‖² a squared error is formed entry by entry, not as a difference.
 CANCELLED = 1e-4
@@ -90,8 +101,8 @@ class PairProblem:
         left, right = part.structure.supports
         rows, columns = part.structure.row_groups
         compiled = n_sweeps * (rows.work + columns.work) > _WORTH_COMPILING
-        own = _cut(A, part, compiled=compiled)
-        norm, ridge = frobenius_norm(own), math.ldexp(ridge, -exponent)
+        own, norm = _cut(A, part, compiled=compiled)
+        ridge = math.ldexp(ridge, -exponent)
         return cls(
             own,
             float(np.finfo(A.dtype).eps),
@@ -192,47 +203,29 @@ class PairProblem:
         return self._drawn(rng.standard_normal, self.left), self._drawn(rng.standard_normal, self.right)
 
     def _drawn(self, draw: Callable[[int], Array], support: Support) -> Array:
-        """Draw a factor of ordinary size, real and imaginary parts alike."""
-        values = draw(support.nnz)
-        if np.iscomplexobj(self.A):
-            values = values + 1j * draw(support.nnz)
         dense = np.zeros(support.shape, dtype=self.A.dtype)
-        dense.reshape(-1)[support.places()] = ordinary_entry(self.norm, self.A.shape) * values
+        dense.reshape(-1)[support.places()] = drawn(draw, support.nnz, self)
         return dense
 
-    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Take dominant singular vectors of each class's block of what the larger classes have left."""
-        # Uniform numbers are drawn five times as fast as Gaussian ones.
-        X, Y = (
-            self._drawn(lambda size: rng.random(size) - 0.5, support) for support in (self.left, self.right)
-        )
-        rows, columns = self.left.T, self.right
-        left, right = deflated_pieces(
+    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array, Array | None]:
+        """Take dominant singular vectors of each class's block of what the larger classes have left.
+
+        X and Y, and what their product leaves of A.
+        """
+        return deflated_pieces(
             self.A,
-            (rows.indptr, rows.indices),
-            (columns.indptr, columns.indices),
-            self._by_area,
-            Y,
+            *_lists(self.part.structure),
+            *spectral_noise(rng, self),
             iterations=ITERATIONS,
+            noise=NOISE,
             compiled=self.compiled,
         )
-        # A little of a random start stays: exact singular vectors can be a saddle point.
-        for noise, factor in ((X, left), (Y, right)):
-            noise *= NOISE
-            factor += noise
-        return left, right
 
-    @cached_property
-    def _by_area(self) -> Index:
-        """The components, those of large rectangles first."""
-        classes = self.part.structure.classes
-        return classes.members.take(np.argsort(-classes.areas, kind="stable")).indices
-
-    def relaxation(self, X: Array, Y: Array) -> Relaxation | None:
-        """Updates to begin with, if there are cheap ones."""
+    def relaxation(self, X: Array, Y: Array, rest: Array | None = None) -> Relaxation | None:
+        """Updates to begin with, if there are cheap ones; what is given is written, ``A − X Y`` too."""
         if not self.compiled or self.ridge or _is_nested(self.part.structure):
             return None
-        return Relaxation(self, X, Y)
+        return Relaxation(self, X, Y, self.A - X @ Y if rest is None else rest)
 
     def warm(self, initial: Any, shape: tuple[int, int]) -> tuple[Array, Array]:
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""
@@ -250,18 +243,28 @@ class PairProblem:
         return found[0], found[1]
 
 
-def _cut(A: Any, part: Part, *, compiled: bool) -> Array:
-    """The part's matrix, zero out of reach, in double precision."""
+def _cut(A: Any, part: Part, *, compiled: bool) -> tuple[Array, float]:
+    """The part's matrix, zero out of reach, in double precision; and its norm."""
     reach = part.structure.reach
     if compiled and isinstance(A, np.ndarray) and A.dtype.char in "dD" and A.flags.c_contiguous:
         from fsmf.kernels.deflation_cpu import cut
 
         own, source = np.empty(reach.shape, A.dtype), A.view()
         source.flags.writeable = False
-        cut(source, part.rows, part.columns, reach.view(np.uint8), own)
-        return own
+        square = cut(source, part.rows, part.columns, reach.view(np.uint8), own)
+        return own, math.sqrt(square) if square > _UNHARMED else frobenius_norm(own)
     own = np.where(reach, part.block(A, *map(np.arange, reach.shape)), 0)
-    return own.astype(np.result_type(own.dtype, np.float64), copy=False)
+    own = own.astype(np.result_type(own.dtype, np.float64), copy=False)
+    return own, frobenius_norm(own)
+
+
+@lru_cache(maxsize=64)
+def _lists(structure: Structure) -> tuple[Lists, Lists, Index]:
+    """The rows and the columns of each component, and the components, those of large rectangles first."""
+    left, right = structure.supports
+    rows, classes = left.T, structure.classes
+    order = classes.members.take(np.argsort(-classes.areas, kind="stable")).indices
+    return (rows.indptr, rows.indices), (right.indptr, right.indices), order
 
 
 @lru_cache(maxsize=64)
@@ -290,24 +293,51 @@ class Relaxation:
 
     Attributes
     ----------
+    X, Y : ndarray
+        The factors, written by each sweep.
     squared_error : float
         ``‖A − X Y‖²``.
+    norm : float
+        Norm of the two factors together when x_k and y_k are given equal norms.
     """
 
-    def __init__(self, problem: PairProblem, X: Array, Y: Array) -> None:
-        from fsmf.kernels.deflation_cpu import subtract
+    def __init__(self, problem: PairProblem, X: Array, Y: Array, rest: Array) -> None:
+        from fsmf.kernels.deflation_cpu import measured
 
-        rows, columns = ((support.indptr, support.indices) for support in (problem.left.T, problem.right))
-        self._lists = rows, columns, problem._by_area
-        self._rest, self._X, self._Y = (np.array(Z, order="C") for Z in (problem.A, X, Y))
-        self.squared_error: float = subtract(self._rest, *rows, self._X, self._Y)
+        self.X, self.Y, self._rest = map(np.ascontiguousarray, (X, Y, rest))
+        self._lists = _lists(problem.part.structure)
+        rows, columns, _ = self._lists
+        self.squared_error, total = measured(self._rest, *rows, *columns, self.X, self.Y)
+        self.norm = math.sqrt(2 * total)
 
-    def sweep(self) -> tuple[Array, Array, float]:
-        """Update all pieces; X, Y and ``‖A − X Y‖²``."""
-        self.squared_error = relax_pieces(
-            self._rest, *self._lists, self._X, self._Y, factor=_BEYOND, compiled=True
+    def sweep(self) -> None:
+        """Update all pieces."""
+        squared_error, total = relax_pieces(
+            self._rest, *self._lists, self.X, self.Y, factor=_BEYOND, compiled=True
         )
-        return self._X.copy(), self._Y.copy(), self.squared_error
+        # A rise could only be rounding.
+        self.squared_error, self.norm = min(squared_error, self.squared_error), math.sqrt(2 * total)
+
+
+def drawn(draw: Callable[[int], Array], size: int, problem: Any) -> Array:
+    """Draw values of factors of ordinary size, real and imaginary parts alike."""
+    values = draw(size)
+    if np.iscomplexobj(problem.A):
+        values = values + 1j * draw(size)
+    return ordinary_entry(problem.norm, problem.part.structure.shape) * values
+
+
+def spectral_noise(rng: np.random.Generator, problem: Any) -> tuple[Array, Array]:
+    """Values of Xᵀ and of Y where a spectral start begins, and a little of which stays.
+
+    For exact singular vectors can be a saddle point. Uniform numbers are drawn five times as fast as
+    Gaussian ones.
+    """
+    left, right = (
+        drawn(lambda size: rng.random(size) - 0.5, support.nnz, problem)
+        for support in (problem.left, problem.right)
+    )
+    return left, right
 
 
 def ordinary_entry(norm: float, shape: tuple[int, ...]) -> float:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
@@ -26,8 +25,9 @@ from fsmf.solvers.problem import (
     PairProblem,
     Relaxation,
     checked_factors,
+    drawn,
     movable,
-    ordinary_entry,
+    spectral_noise,
 )
 from fsmf.supports.layout import Index, IndexLists, group_equal, offsets
 from fsmf.supports.support import Support
@@ -261,45 +261,53 @@ class SparsePairProblem:
 
     def random(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
-        return self._drawn(rng.standard_normal, self.left), self._drawn(rng.standard_normal, self.right)
+        left, right = (drawn(rng.standard_normal, support.nnz, self) for support in (self.left, self.right))
+        return left, right
 
-    def _drawn(self, draw: Callable[[int], Array], support: Support) -> Array:
-        """Draw the values of a factor of ordinary size, real and imaginary parts alike."""
-        values = draw(support.nnz)
-        if np.iscomplexobj(self.A):
-            values = values + 1j * draw(support.nnz)
-        return ordinary_entry(self.norm, self.part.structure.shape) * values
+    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array, Array | None]:
+        """Take dominant singular vectors of each class's block of what the larger classes have left.
 
-    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Take dominant singular vectors of each class's block of what the larger classes have left."""
+        X and Y; what they leave of A is not held.
+        """
         from fsmf.kernels.deflation_sparse_cpu import deflate_block, take_pieces
 
-        noise = [
-            self._drawn(lambda size: rng.random(size) - 0.5, support) for support in (self.left, self.right)
-        ]
-        X, Y = (np.zeros_like(factor) for factor in noise)
+        X0, Y0 = spectral_noise(rng, self)
+        X, Y = np.zeros_like(X0), np.zeros_like(Y0)
         classes, local = self.part.structure.classes, np.full(self.right.shape[1], -1)
         patterns, starts = (self.rows.left, self.rows.right), (self.columns.right[0], self.rows.right[0])
         deflate = float(self.rows.reach @ np.diff(self.left.indptr)) < _DEFLATION
         for p in np.argsort(-classes.areas, kind="stable"):
             members, rows, columns = classes[p]
             if len(rows) * len(columns) > _LAID_OUT:
-                self._take_pieces_of_large(rows, columns, members, deflate, noise[1], X, Y)
+                self._take_pieces_of_large(rows, columns, members, deflate, X0, Y0, X, Y)
                 continue
             local[columns] = np.arange(len(columns))
             block = np.empty((len(rows), len(columns)), X.dtype)
             self.by_row.block(rows, columns, local, block)
             if deflate:
                 deflate_block(block, rows, local, *patterns, X, Y)
-            take_pieces(block, members, starts[0], self.stored_left, starts[1], noise[1], ITERATIONS, X, Y)
+            take_pieces(
+                block, members, starts[0], self.stored_left, starts[1], X0, Y0, ITERATIONS, NOISE, X, Y
+            )
             local[columns] = -1
-        # A little of a random start stays: exact singular vectors can be a saddle point.
-        return X + NOISE * noise[0], Y + NOISE * noise[1]
+        return X, Y, None
 
     def _take_pieces_of_large(
-        self, rows: Index, columns: Index, members: Index, deflate: bool, Y0: Array, X: Array, Y: Array
+        self,
+        rows: Index,
+        columns: Index,
+        members: Index,
+        deflate: bool,
+        X0: Array,
+        Y0: Array,
+        X: Array,
+        Y: Array,
     ) -> None:
         """Do so for a block that is only multiplied with, some rows at a time, for all members at once."""
+        starts = self.left.T.indptr
+        for k in members:
+            x, y = self._places(k)
+            X[x], Y[y] = NOISE * X0[starts[k] : starts[k + 1]], NOISE * Y0[y]
         members = members[: min(len(rows), len(columns))]
         if sparse.issparse(self.A):
             B = self.A[self.part.rows[rows]][:, self.part.columns[columns]]
@@ -326,9 +334,10 @@ class SparsePairProblem:
         size = np.sqrt(np.linalg.norm(V, axis=0))
         for i in np.flatnonzero(size):
             x, y = self._places(members[i])
-            X[x], Y[y] = size[i] * U[:, i], V[:, i].conj() / size[i]
+            X[x] += size[i] * U[:, i]
+            Y[y] += V[:, i].conj() / size[i]
 
-    def relaxation(self, X: Array, Y: Array) -> Relaxation | None:
+    def relaxation(self, X: Array, Y: Array, rest: Array | None = None) -> Relaxation | None:
         """None: sweeps are cheap enough to begin with."""
         return None
 

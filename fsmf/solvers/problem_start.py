@@ -111,7 +111,7 @@ def _split_off(A: Array, supports: Supports, rng: np.random.Generator) -> Values
     for s in range(1, len(supports)):
         pair = Supports((supports[s - 1], Supports(supports[s - 1 :]).cut(1)[1]))
         problem = PairProblem.of(A, Part.whole(Structure(pair)), ridge=0.0, exponent=0)
-        X, Y = problem.spectral(rng)
+        X, Y, _ = problem.spectral(rng)
         for _ in range(_PASSES):
             X = problem.solve_left(Y)
             Y, _ = problem.solve_right(X)

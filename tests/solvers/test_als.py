@@ -410,9 +410,11 @@ def test_early_updates_of_single_pieces_are_true_and_lead_as_far(dtype, monkeypa
         assert relaxation.squared_error == pytest.approx(pair.squared_error(X, Y))
         for _ in range(5):
             before = relaxation.squared_error
-            X, Y, squared_error = relaxation.sweep()
-            assert squared_error == pytest.approx(pair.squared_error(X, Y), rel=1e-12)
-            assert squared_error < before
+            relaxation.sweep()
+            X, Y = relaxation.X, relaxation.Y
+            assert relaxation.squared_error == pytest.approx(pair.squared_error(X, Y), rel=1e-12)
+            assert relaxation.norm == pytest.approx(pair.balanced_norm(X, Y), rel=1e-12)
+            assert relaxation.squared_error < before
         with monkeypatch.context() as patch:
             patch.setattr(problem.PairProblem, "relaxation", lambda *factors: None)
             plain = solve(A, supports, solver=ALS(starts=1))
