@@ -1,10 +1,16 @@
 # What people run is what CI runs. The tools come from the active environment: pip install -e ".[test]"
 
-.PHONY: check test test-gpu bench docs
+.PHONY: check lint types docs test test-gpu bench
+# Pages, lint and types wait for nothing of each other.
+MAKEFLAGS += --jobs=2
 
-check: docs
+check: docs lint types
+
+lint:
 	ruff check .
 	ruff format --check .
+
+types:
 	mypy
 
 test:
@@ -16,6 +22,6 @@ test-gpu:  # on a machine with a GPU and CuPy
 bench:
 	python -m benchmarks
 
-docs:
-	sphinx-build --fail-on-warning --keep-going -b html docs docs/_build/html
-	sphinx-build --fail-on-warning --keep-going -b doctest docs docs/_build/doctest
+docs:  # examples in docstrings are run by pytest, those of the pages here
+	sphinx-build --fail-on-warning --keep-going -d docs/_build/doctrees -b html docs docs/_build/html
+	sphinx-build --fail-on-warning --keep-going -d docs/_build/doctrees -b doctest docs docs/_build/doctest docs/*.rst

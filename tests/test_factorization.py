@@ -232,8 +232,8 @@ def test_a_byte_changed_anywhere_is_refused_or_harmless(written):
     rng = np.random.default_rng(0)
     refused = tried = 0
     for place in range(len(whole)):
-        # Every byte of the records of the archive, and every fifth of what they hold.
-        if place % 5 and b"PK" not in whole[max(0, place - 60) : place]:
+        # Every byte of the records of the archive, and some of what they hold.
+        if place % 17 and b"PK" not in whole[max(0, place - 60) : place]:
             continue
         tried += 1
         damaged = bytearray(whole)

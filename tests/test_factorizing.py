@@ -27,6 +27,11 @@ DTYPES = ("float32", "float64", "complex64", "complex128")
 QUICK = fsmf.ALS(starts=1, max_sweeps=40)
 
 
+def quickly(A, case):
+    """The optimum, or what a few sweeps find: enough where it is not asked how good it is."""
+    return solve(A, case.supports, solver=None if case.tractable else QUICK)
+
+
 @every_row
 def test_a_row_goes_to_the_solver_of_the_table(case):
     _, F = solved(case)
@@ -56,9 +61,9 @@ def test_factorizing_again_gives_the_same_bits(case):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_precision_is_kept_and_agrees_with_double(case, dtype):
     A, F = solved(case, dtype)
-    double = solve(A.astype(np.result_type(dtype, np.float64)), case.supports)
     assert F.dtype == A.dtype
     if case.tractable:
+        double = solve(A.astype(np.result_type(dtype, np.float64)), case.supports)
         assert F.error == pytest.approx(
             double.error, abs=(1e-5 if dtype in ("float32", "complex64") else 1e-12) * F.norm
         )
@@ -68,7 +73,7 @@ def test_precision_is_kept_and_agrees_with_double(case, dtype):
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "int64", "uint64", ">i4", "float16"])
 def test_integers_become_double_and_half_precision_single(case, dtype):
     A = (case.matrix() > 0 if dtype == "bool" else np.abs(9 * case.matrix())).astype(dtype)
-    F = solve(A, case.supports, solver=None if case.tractable else QUICK)
+    F = quickly(A, case)
     assert F.dtype == (np.float32 if dtype == "float16" else np.float64)
     assert F.verify(A.astype(F.dtype))
 
@@ -119,10 +124,11 @@ def contents(A):
 @pytest.mark.parametrize("name", ["blocks-uneven", "CEC-SLM", "pooled-residuals", "mixed", "lu-3"])
 @pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 def test_every_spelling_of_a_matrix_gives_the_same_answer_and_stays_untouched(name, spell):
-    A, F = solved(BY_NAME[name])
+    A = BY_NAME[name].matrix()
+    F = quickly(A, BY_NAME[name])
     spelled = spell(A)
     before = contents(spelled)
-    G = solve(spelled, BY_NAME[name].supports)
+    G = quickly(spelled, BY_NAME[name])
     assert contents(spelled) == before
     assert G.error == pytest.approx(F.error, rel=1e-9, abs=1e-9)
     assert G.norm == pytest.approx(F.norm)
@@ -136,7 +142,7 @@ def test_a_read_only_matrix_is_taken_and_untouched(case, dtype):
     A = case.matrix(np.dtype(dtype))
     before = A.tobytes()
     A.flags.writeable = False
-    F = solve(A, case.supports, solver=None if case.tractable else QUICK)
+    F = quickly(A, case)
     assert A.tobytes() == before
     assert not any(np.shares_memory(A, factor.data) for factor in F.factors)
 
@@ -173,8 +179,8 @@ def test_g11_order_does_not_matter(case):
 @every_row
 @pytest.mark.parametrize("factor", [-3.0, 2.0**-20, 1e80, 1e-80, 1e150, 1e-250])
 def test_g11_the_error_scales_with_the_matrix(case, factor):
-    A, F = solved(case)
-    G = solve(A * factor, case.supports)
+    A = case.matrix()
+    F, G = quickly(A, case), quickly(A * factor, case)
     assert G.solver == F.solver
     assert G.norm == pytest.approx(F.norm * abs(factor))
     assert G.lower_bound == pytest.approx(F.lower_bound * abs(factor), rel=1e-9, abs=1e-9 * G.norm)
