@@ -92,6 +92,7 @@ def main() -> int:
     for n in (100, 160):
         gate(curves["recover_relu, relax=4"][at[n]] >= 0.9, f"{n} samples, relax 4: nine in ten are found")
         gate(curves["recover_relu, relax=1"][at[n]] <= 0.4, f"{n} samples, relax 1: few are found")
+    gate(pruned[at[100]] <= 0.75, "100 samples: magnitude pruning misses a quarter at least")
     large = float(np.mean([is_recovered(200, seed, 2, 20, 5) for seed in list(trials)[:10]]))
     print(f"\nOf networks of 5 neurons on 20 features, 400 candidates, 200 samples, relax=2: {large:.2f}")
     gate(large >= 0.9, "more candidates than samples: nine in ten are found")

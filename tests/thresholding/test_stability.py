@@ -13,7 +13,7 @@ from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
 
 @given(
     seed=st.integers(0, 10**6),
-    kind=st.sampled_from(["k", "row", "column", "both", "nm", "block", "free", "joint"]),
+    kind=st.sampled_from(["k", "row", "column", "both", "nm", "block", "group", "free", "joint"]),
     size=st.sampled_from([0.0, 0.1, 1.0, 10.0]),
 )
 @settings(max_examples=60, deadline=None)
@@ -25,6 +25,7 @@ def test_stable_is_a_fixed_point_of_one_step(seed, kind, size):
         "both": fsmf.RowColumnSparse((4, 4), 2),
         "nm": fsmf.NM((4, 4), 1, of=2),
         "block": fsmf.BlockSparse((4, 4), 2, block=2),
+        "group": fsmf.GroupSparse(np.arange(16).reshape(4, 4) // 3 - 1, 2),
         "free": fsmf.Free((4, 4)),
         "joint": fsmf.Joint([fsmf.KSparse(10, 2), fsmf.RowSparse((2, 3), 1)]),
     }[kind]
