@@ -40,6 +40,7 @@ COUNTS = {
     (2, 4, 3): (2055, 282),
     (3, 3, 3): (2282, 522),
     (3, 4, 3): (5310, 2120),
+    (4, 4, 3): (11780, 8079),
     (2, 2, 4): (1204, 36),
     (2, 3, 4): (5816, 502),
 }
@@ -71,7 +72,7 @@ def count(size: tuple[int, int, int], gate: Gate) -> list[str]:
     seconds = []
     for supports in patterns(*size):
         start = time.process_time()
-        verdict = fsmf.check_well_posedness(supports)
+        verdict = fsmf.check_well_posedness(supports, max_seconds=60)
         seconds.append(time.process_time() - start)
         verdicts[type(verdict).__name__] += 1
         if not isinstance(verdict, fsmf.Undecided):
