@@ -53,13 +53,13 @@ def best_bound(
     `block` returns the matrix on given rows and columns, zero out of reach; `roots` are those of weights,
     infinite out of reach. First the families that `Structure.block_families` names; then what cutting the
     matrix into blocks by the rows or columns of some class, again and again, finds in `work` operations, or
-    a few milliseconds. Without a search, the named families alone.
+    a few milliseconds. Without a search, nothing.
     """
     nothing = IndexLists.of_arrays([])
     best, proof = 0.0, DisjointBlocks(nothing, nothing, nothing)
     work = max(work, _WORK)
     (m, n), count = structure.shape, len(structure.classes)
-    families = list(structure.block_families)
+    families = list(structure.block_families) if search else []
     if search and _price(m, n) <= _HOPELESS * work and count * (m + n) <= _MAX_FLAGS:
         families.append(_Cuts(block, structure, work).blocks())
     for blocks in families:
