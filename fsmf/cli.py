@@ -57,7 +57,10 @@ def _seed(text: str) -> int:
     return seed
 
 
-_SOLVERS = {re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(solver).__name__).lower(): solver for solver in TABLE}
+# Who is asked for by name takes all that it can.
+_SOLVERS: dict[str, Any] = {
+    re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower(): kind() for kind in map(type, TABLE)
+}
 
 # Options of solvers, by the name of their field; a solver without that field does not take the option.
 _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
