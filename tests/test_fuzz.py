@@ -14,7 +14,8 @@ from scipy.sparse import linalg as sparse_linalg
 import fsmf
 from fsmf.errors import FsmfError, FsmfWarning
 
-BATCHES, TRIALS = 24, 425
+# Files of many tests are begun first: the longest one must not be the last.
+BATCHES, TRIALS = 120, 85
 assert BATCHES * TRIALS >= 10_000
 
 
@@ -312,7 +313,7 @@ def attempt(where, action):
 def test_every_input_works_or_is_refused_by_an_error_of_ours(batch):
     worked = 0
     for trial in range(TRIALS):
-        rng = np.random.default_rng([batch, trial])
+        rng = np.random.default_rng(batch * TRIALS + trial)
         m, n = (int(rng.integers(1, 5)) for _ in range(2))
         what_A, make_A, good_A = pick(rng, GOOD, BAD, 0.35)
         what_S, make_S, good_S = pick(rng, GOOD_SUPPORTS, BAD_SUPPORTS, 0.25)
@@ -329,7 +330,7 @@ def test_every_input_works_or_is_refused_by_an_error_of_ours(batch):
             attempt(where, lambda A=A, supports=supports, taken=taken: check(taken, A, supports))
             worked += 1
         assert (snapshot(A), snapshot(supports)) == before, f"{where}: written to"
-    assert 0.35 * TRIALS < worked < 0.65 * TRIALS
+    assert 0.3 * TRIALS < worked < 0.7 * TRIALS
 
 
 ODD = [None, True, 0, -1, 1, 2, 3, 2.0, 0.5, math.nan, math.inf, "2", [2], np.int8(2), np.ones(2), 1j, 10**30]

@@ -69,11 +69,13 @@ class Trail:
     def is_growing(self, settled_norm: float) -> bool:
         """Whether factors are far larger than needed, and grew over the last half of the sweeps.
 
-        The norm is the one that is left when the product is kept and the norm lowered.
+        The norm is the one that is left when the product is kept and the norm lowered. Of a matrix of zeros
+        nothing need grow.
         """
         middle = len(self.norms) // 2
         return (
             len(self.norms) >= 10
+            and self._norm > 0
             and settled_norm**2 > LARGE * self.ordinary
             and self.norms[-1] > _RISING * self.norms[middle]
             and self.errors[-1] < self.errors[middle]

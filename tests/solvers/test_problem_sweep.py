@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -282,3 +283,13 @@ def test_files_keep_products(tmp_path):
     G = fsmf.load(tmp_path / "f.npz")
     assert G.certificate == F.certificate
     assert G.verify(A)
+
+
+def test_zeros_raise_no_alarm():
+    left = np.array([[True, False], [True, False]])
+    supports = [left, np.array([[True, True, False], [True, True, True]]), np.ones((3, 4), bool)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fsmf.errors.ConvergenceWarning)
+        F = fsmf.factorize(np.zeros((2, 4)), supports, solver=fsmf.ALS(starts=1, max_sweeps=15))
+    assert F.error < 1e-100
+    assert F.status is not fsmf.Status.FACTORS_GROW
