@@ -452,8 +452,8 @@ def explain(supports: Any, *, solver: Solver | PALM | Sequence[Solver | PALM] | 
     --------
     >>> import fsmf
     >>> plan = fsmf.explain(fsmf.lu(3))
-    >>> [refusal is None for _, refusal in plan.answers]
-    [False, False, True, True]
+    >>> [type(solver).__name__ for solver, refusal in plan.answers if refusal is None]
+    ['ALS', 'VariableProjection']
     """
     constraints = Constraints.found_in(supports)
     if constraints is not None:

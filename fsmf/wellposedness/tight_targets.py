@@ -79,7 +79,7 @@ def find_rank_tight(
     --------
     >>> import fsmf
     >>> find_rank_tight(fsmf.lu(4)).members
-    (3,)
+    (2, 3)
     """
     left, right = supports
     if left.shape[0] * left.shape[1] + right.shape[0] * right.shape[1] > _PLACES:
