@@ -61,10 +61,11 @@ def test_factors_are_balanced(case, dtype):
 @every_row
 def test_single_precision_loses_little(case, dtype):
     """Growing factors must not be rounded into nonsense."""
-    for seed in range(3):
+    solver = None if case.tractable else ALS(starts=2, max_sweeps=200)
+    for seed in range(2):
         A = case.matrix(np.dtype(dtype), seed=seed)
-        double = solve(A.astype(np.result_type(dtype, np.float64)), case.supports)
-        F = solve(A, case.supports)
+        double = solve(A.astype(np.result_type(dtype, np.float64)), case.supports, solver=solver)
+        F = solve(A, case.supports, solver=solver)
         assert F.relative_error <= double.relative_error + 0.01
         assert F.verify(A)
 
