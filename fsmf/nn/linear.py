@@ -199,6 +199,8 @@ class KroneckerSparseLinear(nn.Module):
             a, b, d, c = values.shape
             blocks = H.view(a, c, d, -1).transpose(1, 2).reshape(a * d, c, -1)
             products = torch.bmm(values.transpose(1, 2).reshape(a * d, b, c), blocks)
+            if not torch.compiler.is_compiling():  # which lays out gradients itself
+                products = _InOneRun.apply(products)
             H = products.view(a, d, b, -1).transpose(1, 2).reshape(a * b * d, -1)
         return H.T.contiguous()
 
@@ -208,6 +210,28 @@ class KroneckerSparseLinear(nn.Module):
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self.bias is not None}, {self.architecture}"
         )
+
+
+class _InOneRun(torch.autograd.Function):
+    """The same, with a gradient that lies in one run: PyTorch multiplies blocks of others one by one."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        """Keep nothing."""
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient.contiguous()
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Any:
+        return tangent.view_as(tangent)
 
 
 def _around(variance: float) -> tuple[float, float]:

@@ -227,3 +227,17 @@ except ImportError as error:
 """
     run = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert "pip install fsmf[torch]" in run.stdout
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # PyTorch's own use of it
+def test_it_is_transformed_and_differentiated_in_every_mode():
+    layer = KroneckerSparseLinear(fsmf.butterfly(64)).double()
+    x = torch.randn(20, 64, dtype=torch.double, generator=torch.Generator().manual_seed(0))
+    W = layer.weight.detach()
+    tangent = torch.func.jvp(layer, (x,), (x.flip(0),))[1]
+    torch.testing.assert_close(tangent, x.flip(0) @ W.T)
+    several = torch.stack([x, 2 * x, x + 1])
+    torch.testing.assert_close(torch.func.vmap(layer)(several), layer(several))
+    y = x.clone().requires_grad_()
+    (first,) = torch.autograd.grad((layer(y) ** 2).sum(), y, create_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(first.sum(), y)[0], (2 * (W.T @ W).sum(0)).expand(20, 64))
