@@ -1,6 +1,6 @@
 # What people run is what CI runs. The tools come from the active environment: pip install -e ".[test]"
 
-.PHONY: check lint types docs test test-gpu bench
+.PHONY: check lint types docs test test-slow test-gpu bench
 # Pages, lint and types wait for nothing of each other.
 MAKEFLAGS += --jobs=2
 
@@ -15,6 +15,9 @@ types:
 
 test:
 	pytest
+
+test-slow:  # minutes
+	pytest -m slow
 
 test-gpu:  # on a machine with a GPU and CuPy
 	pytest --gpu --numprocesses 1 tests/test_placing.py tests/test_factorizing_there.py tests/kernels/*_cuda.py

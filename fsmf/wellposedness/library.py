@@ -27,7 +27,7 @@ __all__ = ["build", "find_shortest", "main", "minimal_patterns", "read_library",
 _FORMAT = 1
 _FILE = "minimal_patterns.json"
 # What comes with fsmf: components, and how many rows and columns. More columns add nothing up to three.
-_SIZES = ((1, 3, 5), (2, 3, 5), (3, 3, 5), (4, 3, 3))
+_SIZES = ((1, 3, 5), (2, 3, 5), (3, 3, 5), (3, 4, 4), (4, 3, 3))
 _logger = logging.getLogger(__name__)
 
 

@@ -40,6 +40,18 @@ def test_identities_leave_free_entries_out(witness):
     assert not used & free_places(kinds_of(witness.supports))
 
 
+@pytest.mark.slow
+def test_all_patterns_of_three_components_are_found_again():
+    """By the code that made the list, every pattern of these sizes decided."""
+    witnesses, undecided = build([(1, 3, 5), (2, 3, 5), (3, 3, 5), (3, 4, 4)], tries=1)
+    assert not undecided
+    assert all(witness.verify() for witness in witnesses)
+    shipped = [witness for witness in minimal_patterns() if witness.left.shape[1] <= 3]
+    names = [{canonical(kinds_of(witness.supports)) for witness in some} for some in (witnesses, shipped)]
+    assert names[0] == names[1]
+    assert len(names[0]) == len(witnesses) == 65
+
+
 def test_no_pattern_is_a_part_of_another():
     census = Census(lambda supports, seconds: None)
     known = {canonical(kinds_of(witness.supports)) for witness in minimal_patterns()}
