@@ -151,8 +151,6 @@ class ALS:
                 f"max_norm must be above 0, and finds its own ridge; found max_norm={self.max_norm!r} and "
                 f"ridge={self.ridge!r}; give one of the two"
             )
-        if self.callback is not None and not callable(self.callback):
-            raise OptionError(f"callback must be callable; found {self.callback!r}")
 
     @property
     def takes_weights(self) -> bool:

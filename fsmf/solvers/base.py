@@ -177,7 +177,7 @@ class Solver(Protocol):
 
 
 def check_options(solver: Any, *, counts: Sequence[str], numbers: Sequence[str]) -> None:
-    """Check the options of an iterative solver: counts, numbers, and those named `max_seconds` and `rng`.
+    """Check the options of an iterative solver: counts, numbers, and `max_seconds`, `rng` and `callback`.
 
     Raises
     ------
@@ -195,6 +195,9 @@ def check_options(solver: Any, *, counts: Sequence[str], numbers: Sequence[str])
         real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
         if not real or not 0 <= value < math.inf:
             raise OptionError(f"{name} must be a finite number of at least 0; found {value!r}")
+    callback = getattr(solver, "callback", None)
+    if callback is not None and not callable(callback):
+        raise OptionError(f"callback must be callable; found {callback!r}")
     try:
         # A generator takes a while to make; the most usual seeds need no trial.
         if type(solver.rng) is not int or solver.rng < 0:

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
-from fsmf.errors import OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.product_descent import Descending
 from fsmf.solvers.base import Cost, WholeSolution, check_options
@@ -121,8 +120,6 @@ class QuasiNewton:
 
     def __post_init__(self) -> None:
         check_options(self, counts=("starts", "max_steps", "min_factors"), numbers=("rtol", "ridge"))
-        if self.callback is not None and not callable(self.callback):
-            raise OptionError(f"callback must be callable; found {self.callback!r}")
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
-from fsmf.errors import OptionError
 from fsmf.factorization import Status
 from fsmf.solvers.base import Cost, WholeSolution, check_options
 from fsmf.solvers.problem_alternation import Descent, whole_solution
@@ -108,8 +107,6 @@ class VariableProjection:
 
     def __post_init__(self) -> None:
         check_options(self, counts=("starts", "max_steps"), numbers=("rtol", "ridge"))
-        if self.callback is not None and not callable(self.callback):
-            raise OptionError(f"callback must be callable; found {self.callback!r}")
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""

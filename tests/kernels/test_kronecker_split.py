@@ -296,10 +296,9 @@ def test_one_split(name, dtype, side):
         assert [Y.shape, X.shape] == [(p[0], p[2], p[3], p[1]) for p in mirrored]
 
 
-def test_deep_in_cache_or_not(monkeypatch, path):
+@pytest.mark.parametrize("path", ["compiled"], indirect=True)  # the plain twin has no strips
+def test_deep_in_cache_or_not(monkeypatch):
     """However many cuts a strip goes through, and however many threads: the same."""
-    if path == "plain":
-        pytest.skip("no strips")
     from fsmf.kernels import kronecker_split_cpu as twin
 
     chain = radix_chain([2, 4, 2, 3], [3, 2, 4, 2], 2)
