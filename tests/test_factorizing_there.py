@@ -155,7 +155,7 @@ def test_what_cannot_be_factorized_says_why():
         fsmf.factorize(on(ELSEWHERE, np.ones((3, 4))), fsmf.butterfly(4))
     with pytest.raises(ShapeError, match="matrix"):
         fsmf.factorize(on(ELSEWHERE, np.ones(4)), fsmf.butterfly(4))
-    with pytest.raises(InputTypeError, match="ALS works in host memory"):
-        fsmf.factorize(on(ELSEWHERE, np.ones((3, 3))), fsmf.lu(3))
+    with pytest.raises(InputTypeError, match="VariableProjection works in host memory"):
+        fsmf.factorize(on(ELSEWHERE, np.ones((3, 3))), fsmf.lu(3), solver=fsmf.VariableProjection())
     with pytest.raises(InputTypeError, match="weights"):
         fsmf.factorize(on(ELSEWHERE, np.ones((3, 3))), fsmf.low_rank(3, rank=1), weights=np.eye(3))

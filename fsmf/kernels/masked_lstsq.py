@@ -58,13 +58,17 @@ class RowGroups:
 
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
-        """The groups in batches of nearly equal sizes."""
+        """The groups in batches for host memory."""
+        return self.bucketed(_BATCH)
+
+    def bucketed(self, most: int) -> tuple[Bucket, ...]:
+        """The groups in batches of nearly equal sizes, of so many entries of Gram matrices at most."""
         by_size: dict[tuple[int, int], list[int]] = {}
         for g, (rows, columns) in enumerate(zip(self.rows, self.columns, strict=True)):
             by_size.setdefault((len(rows), _width(len(columns))), []).append(g)
         buckets = []
         for (_, width), members in sorted(by_size.items()):
-            step = max(1, _BATCH // width**2)
+            step = max(1, most // width**2)
             for start in range(0, len(members), step):
                 batch = members[start : start + step]
                 padded = np.tile(np.arange(self.shape[1], self.shape[1] + width), (len(batch), 1))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.errors import OptionError
 from fsmf.factorization import Status
+from fsmf.kernels.namespace import check_on_host, space_of
 from fsmf.ridge_paths import RidgePath
 from fsmf.solvers.base import Cost, Solution, WholeSolution, check_options
 from fsmf.solvers.problem import Relaxation
@@ -65,6 +66,9 @@ class ALS:
     which are cheaper, as long as they gain much. Several starts are made, the first from the dominant
     singular vectors of each class's block, largest first, deflating. When the best of them ends with
     growing factors, one more follows the minimisers of a vanishing ridge.
+
+    On a device (see `factorize`) all systems of nearly equal size are one batch, and each is damped by a hair
+    towards where it was, so that none is singular; starts take components in a few portions.
 
     Of another number of factors each is solved for in turn, the others held: what its entries share in the
     objective is told by the supports, and systems that share nothing are solved apart, all of one size at
@@ -142,6 +146,7 @@ class ALS:
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     by_parts: ClassVar[bool] = True
+    anywhere: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         numbers = ["rtol"] + ["ridge"] * (not self._follows) + ["max_norm"] * (self.max_norm is not None)
@@ -194,8 +199,12 @@ class ALS:
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
     ) -> Solution | WholeSolution:
         """Solve one part of A, or the whole; see `Solver.solve`."""
+        space = space_of(A)
         if is_general(part):
+            check_on_host(A, "ALS with other than two free factors")
             return self._solve_product(A, part, exponent, Clock(elapsed, self.max_seconds))
+        if self.is_joint:
+            check_on_host(A, "ALS with a ridge path or max_norm")
         own = replace(self, ridge=0.0, max_norm=None) if self.is_joint else self
         n_sweeps = self.starts * self.max_sweeps
         problem = problem_of(A, part, ridge=float(own.ridge), exponent=exponent, n_sweeps=n_sweeps)
@@ -212,7 +221,7 @@ class ALS:
             norm = problem.balanced_norm(X, Y)
             supports = part.structure.supports
             status = best.warned(norm, ridge=problem.ridge, name="ALS", supports=supports)
-        X, Y = X.astype(A.dtype), Y.astype(A.dtype)
+        X, Y = (space.cast(F, space.dtype(A)) for F in (X, Y))
         error = math.sqrt(problem.squared_error(X, Y))
         bound, blocks = best_bound(
             problem.block,
@@ -344,10 +353,7 @@ class ALS:
                 relaxation.sweep()
                 X, Y, squared_error = relaxation.X, relaxation.Y, relaxation.squared_error
             else:
-                X = problem.solve_left(ahead)
-                if not plain:
-                    X += step * (X - run.X)
-                Y, squared_error = problem.solve_right(X)
+                X, Y, squared_error = problem.swept(run.X, run.Y, ahead, 0.0 if plain else step)
             before = run.objective
             gain = before - squared_error - problem.penalty(X, Y)
             if relaxation is not None:

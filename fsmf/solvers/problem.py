@@ -18,6 +18,7 @@ from fsmf.kernels.deflation import Lists, deflated_pieces, relax_pieces
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
 from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.kernels.namespace import space_of
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
@@ -25,6 +26,7 @@ from fsmf.tractability import Part, Structure
 __all__ = [
     "PairProblem",
     "Relaxation",
+    "Swept",
     "checked_factors",
     "drawn",
     "movable",
@@ -57,8 +59,30 @@ CANCELLED = 1e-4
 MAX_MOVERS, ROUNDS = 1024, 50
 
 
+class Swept:
+    """Sweep by exact solutions for one factor after the other."""
+
+    solve_left: Callable[[Array], Array]
+    solve_right: Callable[[Array], tuple[Array, float]]
+
+    def swept(self, X: Array, Y: Array, ahead: Array, step: float) -> tuple[Array, Array, float]:
+        """Find the best X for ``Y = ahead``, go beyond it by so many steps from X, and the best Y for that.
+
+        Returns
+        -------
+        X, Y : ndarray
+            The new factors.
+        squared_error : float
+            ``‖A − X Y‖²``.
+        """
+        new = self.solve_left(ahead)
+        if step:
+            new += step * (new - X)
+        return new, *self.solve_right(new)
+
+
 @dataclass(frozen=True)
-class PairProblem:
+class PairProblem(Swept):
     """Minimise ``‖A − X Y‖² + ridge (‖X‖² + ‖Y‖²)`` on two supports.
 
     Attributes
@@ -322,7 +346,7 @@ class Relaxation:
 def drawn(draw: Callable[[int], Array], size: int, problem: Any) -> Array:
     """Draw values of factors of ordinary size, real and imaginary parts alike."""
     values = draw(size)
-    if np.iscomplexobj(problem.A):
+    if space_of(problem.A).dtype(problem.A).kind == "c":
         values = values + 1j * draw(size)
     return ordinary_entry(problem.norm, problem.part.structure.shape) * values
 

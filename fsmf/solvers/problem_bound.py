@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmf.kernels.namespace import space_of
 from fsmf.kernels.truncated_svd import truncated_svd
 from fsmf.observing import rank_one_minorants
 from fsmf.supports.blocks import DisjointBlocks
@@ -126,8 +127,7 @@ class _Cuts:
             elif 0 < rank < short:
                 self._work -= price
                 block = self._block(np.flatnonzero(rows), np.flatnonzero(columns))
-                gram = block @ block.conj().T if sides[0] <= sides[1] else block.conj().T @ block
-                proved = max(0.0, float(np.linalg.eigvalsh(gram)[: short - rank].sum()))
+                proved = _squares_beyond(block, rank)
             self._known[key] = proved
         return self._known[key]
 
@@ -202,6 +202,14 @@ def best_cut(A: Array, supports: Supports, roots: Array | None = None) -> tuple[
 def _block(A: Array, rows: Index, columns: Index) -> Array:
     block: Array = A[np.ix_(rows, columns)]
     return block
+
+
+def _squares_beyond(block: Any, rank: int) -> float:
+    """The squares of the singular values of a block beyond its rank."""
+    xp = space_of(block).xp
+    turned = xp.conj(xp.matrix_transpose(block))
+    gram = xp.matmul(block, turned) if block.shape[0] <= block.shape[1] else xp.matmul(turned, block)
+    return max(0.0, float(xp.sum(xp.linalg.eigvalsh(gram)[: gram.shape[0] - rank])))
 
 
 def _tail(block: Array, rank: int | np.integer[Any]) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.namespace import is_foreign
 from fsmf.solvers.problem import (
     CANCELLED,
     ITERATIONS,
@@ -24,11 +25,13 @@ from fsmf.solvers.problem import (
     ROUNDS,
     PairProblem,
     Relaxation,
+    Swept,
     checked_factors,
     drawn,
     movable,
     spectral_noise,
 )
+from fsmf.solvers.problem_device import DevicePairProblem
 from fsmf.supports.layout import Index, IndexLists, group_equal, offsets
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
@@ -56,7 +59,7 @@ _DEFLATION = 1e11
 
 
 @dataclass(frozen=True, eq=False)
-class SparsePairProblem:
+class SparsePairProblem(Swept):
     """Minimise ``‖A − X Y‖² + ridge (‖X‖² + ‖Y‖²)`` on two supports; X and Y are vectors of values.
 
     Attributes
@@ -355,11 +358,16 @@ class SparsePairProblem:
         return left, right
 
 
-Problem = PairProblem | SparsePairProblem
+Problem = PairProblem | SparsePairProblem | DevicePairProblem
 
 
 def problem_of(A: Any, part: Part, *, ridge: float, exponent: int, n_sweeps: int = 1) -> Problem:
-    """Set up a part of the whole matrix as a dense or a sparse problem, whichever is quicker to solve."""
+    """Set up a part of the whole matrix as a dense or a sparse problem, whichever is quicker to solve.
+
+    On a device it is dense.
+    """
+    if is_foreign(A):
+        return DevicePairProblem.of(A, part, ridge=ridge, exponent=exponent)
     if _is_dense(_dense_cost(part.structure), _sparse_cost(part.structure)) or not _has_numba():
         return PairProblem.of(A, part, ridge=ridge, exponent=exponent, n_sweeps=n_sweeps)
     return SparsePairProblem.of(A, part, ridge=ridge, exponent=exponent)

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from devices import ELSEWHERE, back, on
 
 import fsmf
 from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
+from fsmf.kernels.masked_lstsq_device import DeviceRows
 
 
 def groups_of(support):
@@ -54,6 +56,28 @@ def test_a_ridge_is_an_augmented_system(seed, kind, compiled):
         np.testing.assert_allclose(X[i, allowed], expected, atol=1e-8)
     minimum = np.linalg.norm(A - X @ Y) ** 2 + 0.3 * np.linalg.norm(X) ** 2
     assert explained == pytest.approx(np.linalg.norm(A) ** 2 - minimum, abs=1e-9)
+
+
+@pytest.mark.parametrize("ridge", [0, 0.3])
+@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("seed", range(24))
+def test_a_step_elsewhere_is_as_good(seed, kind, ridge):
+    """Of what LAPACK finds row by row, whatever the rank; and where a row is free to choose, it stays."""
+    A, Y, support = problem(seed, kind)
+    rng = np.random.default_rng(seed)
+    X = np.where(support, rng.standard_normal(support.shape), 0).astype(A.dtype)
+    gram = Y @ Y.conj().T + ridge * np.eye(len(Y))
+    slope = (A - X @ Y) @ Y.conj().T - ridge * X
+    step = back(DeviceRows(ELSEWHERE, groups_of(support)).step(on(ELSEWHERE, gram), on(ELSEWHERE, slope)))
+    assert not step[~support].any()
+    for i, allowed in enumerate(support):
+        system = np.concatenate([Y[allowed].T, np.sqrt(ridge) * np.eye(int(allowed.sum()))])
+        target = np.concatenate([A[i], np.zeros(int(allowed.sum()))])
+        # The change of least norm from X, not the solution of least norm.
+        best = np.linalg.lstsq(system, target - system @ X[i, allowed], rcond=None)[0]
+        np.testing.assert_allclose(system @ step[i, allowed], system @ best, atol=1e-8)
+        if not (Y[0].any() or ridge) and allowed[0]:
+            assert abs(step[i, 0]) < 1e-12
 
 
 def test_equal_supports_share_a_group():
