@@ -36,6 +36,9 @@ _GAIN, _HALVINGS, _LONGER = 1e-2, 60, 1.5
 # What a step has to gain, as a fraction of the loss, to be told from rounding.
 _ROUNDING = 1e-16
 
+# How often hard thresholding goes on from a polished point that one more step would change.
+_ROUNDS = 10
+
 # Iterations in a row that must gain less than `rtol` before a start counts as converged.
 _PATIENCE = 3
 
@@ -188,7 +191,8 @@ def iht(
         End as soon as the loss is not above this value.
     polish : bool
         Whether to minimise over the places found, by damped Newton steps: up to 200 places by differences of
-        gradients where no `hessian` is given, L-BFGS for more. What was pruned is polished in any case.
+        gradients where no `hessian` is given, L-BFGS for more; and to go on from there while another step
+        would change the point, up to ten times. What was pruned is polished in any case.
     hessian : callable, optional
         From x and flat indices to the second derivatives at these, for polishing.
     rng : int or numpy.random.Generator
@@ -264,6 +268,8 @@ def iht(
         kind = start if i == 0 or dense else "random"
         point = runner.run(_starting_point(kind, runner.constraint, generator), i)
         point = _finished(point, loss, constraint, polish=polish or relax > 1, hessian=hessian)
+        if polish:
+            point = _settled(point, runner, constraint, hessian)
         if best is None or point.value < best.value:
             best = point
         if point.ending in (Ending.STOPPED, Ending.REACHED) or time.perf_counter() > runner.deadline:
@@ -402,6 +408,24 @@ def _starting_point(kind: Any, constraint: Constraint, rng: np.random.Generator)
     if kind == "dense":
         return rng.standard_normal(constraint.shape)
     raise OptionError(f"start takes 'zero', 'random', 'dense' or an array; found {kind!r}; give one of these")
+
+
+def _settled(
+    point: SparsePoint, runner: _Runner, constraint: Constraint, hessian: Hessian | None
+) -> SparsePoint:
+    """Go on from a polished point that one more step would change, until none would."""
+    runner = replace(runner, constraint=constraint, schedule=0, batches=None)
+    for _ in range(_ROUNDS):
+        is_over = point.ending is Ending.STOPPED or time.perf_counter() > runner.deadline
+        if point.stability.stable or is_over:
+            break
+        further = _finished(
+            runner.run(point.x, point.start), runner.loss, constraint, polish=True, hessian=hessian
+        )
+        if further.value > point.value:
+            break
+        point = replace(further, trace=point.trace, relaxed=point.relaxed)
+    return point
 
 
 def _finished(

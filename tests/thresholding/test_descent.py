@@ -159,6 +159,18 @@ def test_relaxing_reports_both_points():
     assert fsmf.iht(loss, fsmf.KSparse(10, 2)).relaxed is None
 
 
+@pytest.mark.parametrize("relax", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("step", ["backtracking", "fixed"])
+def test_what_is_polished_is_stable_in_the_end(relax, step):
+    """Pruning, and minimising over places, may leave points that another step would change."""
+    for seed in range(15):
+        loss = Quadratic(seed)
+        length = step if step == "backtracking" else 1 / loss.modulus(6)
+        point = fsmf.iht(loss, fsmf.KSparse(10, 3), relax=relax, step=length, max_iterations=20)
+        assert point.stability.stable
+        assert point.value <= loss(np.zeros(10))[0]
+
+
 def test_parts_of_a_vector_have_their_own_budgets():
     loss = Quadratic(2)
     constraint = fsmf.Joint([fsmf.KSparse((2, 3), 2), fsmf.KSparse(4, 1)])
