@@ -10,6 +10,7 @@ import pytest
 from cases import BY_NAME, CASES, PAIRS_EASY, PAIRS_HARD, any_supports, name_of, solve, solved
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import in_turn
 from scipy import sparse
 
 import fsmf
@@ -53,8 +54,7 @@ def blocks_of(pairs):
     return DisjointBlocks(*lists)
 
 
-@every_row
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("case", "dtype"), in_turn(CASES, DTYPES))
 def test_a_certificate_verifies(case, dtype):
     A, F = solved(case, dtype)
     verification = F.verify(A)
@@ -112,7 +112,7 @@ def test_a_spoiled_block_is_noticed(case):
     assert spoiled(F, blocks=blocks_of(blocks)).verify(A)
     m, n = F.shape
     r = F.X.shape[1]
-    for t, (rows, columns, own) in list(enumerate(blocks))[:5]:
+    for t, (rows, columns, own) in list(enumerate(blocks))[:2]:
         others = blocks[:t] + blocks[t + 1 :]
         wrong = {
             "row removed": [*others, (rows[1:], columns, own)],

@@ -8,6 +8,7 @@ import pytest
 from cases import BY_NAME, CASES, PAIRS_EASY, PAIRS_HARD, any_supports, name_of, solve, solved
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import in_turn
 from scipy import sparse
 
 import fsmf
@@ -23,6 +24,7 @@ from fsmf.errors import (
 
 every_row = pytest.mark.parametrize("case", CASES, ids=name_of)
 DTYPES = ("float32", "float64", "complex64", "complex128")
+every_row_and_some_dtype = pytest.mark.parametrize(("case", "dtype"), in_turn(CASES, DTYPES))
 # Where several optima are as good, or sweeps are few, only the error is compared, and for ALS not even that.
 QUICK = fsmf.ALS(starts=1, max_sweeps=40)
 
@@ -57,8 +59,7 @@ def test_factorizing_again_gives_the_same_bits(case):
     assert F.certificate == G.certificate
 
 
-@every_row
-@pytest.mark.parametrize("dtype", DTYPES)
+@every_row_and_some_dtype
 def test_precision_is_kept_and_agrees_with_double(case, dtype):
     A, F = solved(case, dtype)
     assert F.dtype == A.dtype
@@ -69,8 +70,10 @@ def test_precision_is_kept_and_agrees_with_double(case, dtype):
         )
 
 
-@every_row
-@pytest.mark.parametrize("dtype", ["bool", "int8", "uint8", "int32", "int64", "uint64", ">i4", "float16"])
+NARROW = ("bool", "int8", "uint8", "int32", "int64", "uint64", ">i4", "float16")
+
+
+@pytest.mark.parametrize(("case", "dtype"), in_turn(CASES, NARROW, 2))
 def test_integers_become_double_and_half_precision_single(case, dtype):
     A = (case.matrix() > 0 if dtype == "bool" else np.abs(9 * case.matrix())).astype(dtype)
     F = quickly(A, case)
@@ -136,8 +139,7 @@ def test_every_spelling_of_a_matrix_gives_the_same_answer_and_stays_untouched(na
     assert contents(spelled) == before
 
 
-@every_row
-@pytest.mark.parametrize("dtype", DTYPES)
+@every_row_and_some_dtype
 def test_a_read_only_matrix_is_taken_and_untouched(case, dtype):
     A = case.matrix(np.dtype(dtype))
     before = A.tobytes()
@@ -176,8 +178,7 @@ def test_g11_order_does_not_matter(case):
     alike(case, F, solve(A[np.ix_(i, j)], permuted(case.supports, i, k, j)))
 
 
-@every_row
-@pytest.mark.parametrize("factor", [-3.0, 2.0**-20, 1e80, 1e-80, 1e150, 1e-250])
+@pytest.mark.parametrize(("case", "factor"), in_turn(CASES, [-3.0, 2.0**-20, 1e80, 1e-80, 1e150, 1e-250], 2))
 def test_g11_the_error_scales_with_the_matrix(case, factor):
     A = case.matrix()
     F, G = quickly(A, case), quickly(A * factor, case)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from emulator import THERE, compiled, emulator, nvrtc, on_device, on_host  # noqa: F401
+from sampling import in_turn
 from test_kronecker_matmul import CHAINS, Truth, gaussian, values_of
 
 from fsmf.errors import InputTypeError, ShapeError
@@ -62,10 +63,10 @@ def chain_there(chain, values, **orders):
     return DeviceChain(THERE, chain, [on_device(V) for V in values], **orders)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("stored", "own"), TYPES)
-def test_every_type_is_its_dense_matrix(stored, own, kind, only, emulator):  # noqa: F811
+@pytest.mark.parametrize(("types", "kind"), in_turn(TYPES, KINDS, 2))
+def test_every_type_is_its_dense_matrix(types, kind, only, emulator):  # noqa: F811
     only(kind)
+    stored, own = types
     is_bfloat16 = stored == "bfloat16"
     rng = np.random.default_rng(1)
     for name in SOME:

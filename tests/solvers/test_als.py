@@ -21,6 +21,7 @@ from cases import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import in_turn
 from scipy import sparse
 
 import fsmf
@@ -57,8 +58,7 @@ def test_factors_are_balanced(case, dtype):
     assert np.allclose(x, y, rtol=1e-6, atol=1e-9 * math.sqrt(F.norm))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "complex64"])
-@every_row
+@pytest.mark.parametrize(("case", "dtype"), in_turn(PAIRS_HARD, ["float32", "complex64"]))
 def test_single_precision_loses_little(case, dtype):
     """Growing factors must not be rounded into nonsense."""
     solver = None if case.tractable else ALS(starts=2, max_sweeps=200)

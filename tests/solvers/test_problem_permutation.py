@@ -10,6 +10,7 @@ import scipy.linalg
 from architectures import chainable_architectures
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import in_turn
 
 import fsmf
 from fsmf.errors import OptionError
@@ -212,8 +213,7 @@ def test_the_eight_are_for_powers_of_two():
         permutations("eight", np.eye(6), fsmf.butterfly(6))
 
 
-@pytest.mark.parametrize("bed", BEDS)
-@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(("bed", "noise"), in_turn(list(BEDS), NOISES, 2))
 def test_what_was_shuffled_is_found_again(bed, noise):
     """Of 20 such trials of each size, at most one was missed; here one of 12 may be."""
     missed = 0
@@ -229,7 +229,9 @@ def test_what_was_shuffled_is_found_again(bed, noise):
     assert missed <= 1
 
 
-@pytest.mark.parametrize("bed", BEDS)
+@pytest.mark.parametrize(
+    "bed", ["fourier", *(pytest.param(bed, marks=pytest.mark.slow) for bed in ("hadamard", "rotations"))]
+)
 def test_size_128_takes_seconds(bed):
     rng = np.random.default_rng(5)
     A = noisy(BEDS[bed](128, rng), 0.1, rng)
@@ -241,20 +243,18 @@ def test_size_128_takes_seconds(bed):
     assert min(worst(B, chain, orders) for orders in found) < 1.02 * worst(A, chain)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
-@pytest.mark.parametrize(
-    "chain",
-    [
-        fsmf.butterfly(27),
-        fsmf.butterfly(60),
-        fsmf.butterfly(24, 36),
-        fsmf.butterfly(36, 24).T,
-        fsmf.monarch(64, 32, blocks=8),
-        fsmf.monarch(48, blocks=4, rank=2),
-        fsmf.Architecture([(2, 2, 2, 6), (4, 3, 2, 2)]),
-    ],
-    ids=str,
-)
+CHAINS = [
+    fsmf.butterfly(27),
+    fsmf.butterfly(60),
+    fsmf.butterfly(24, 36),
+    fsmf.butterfly(36, 24).T,
+    fsmf.monarch(64, 32, blocks=8),
+    fsmf.monarch(48, blocks=4, rank=2),
+    fsmf.Architecture([(2, 2, 2, 6), (4, 3, 2, 2)]),
+]
+
+
+@pytest.mark.parametrize(("chain", "dtype"), in_turn(CHAINS, ["f", "d", "F", "D"], 2))
 def test_other_radices_shapes_and_types_are_found_as_well(chain, dtype):
     rng = np.random.default_rng(0)
     B = shuffled(random_product(chain, rng, dtype), rng)
