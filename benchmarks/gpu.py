@@ -1,35 +1,104 @@
 """Chains and factorizations on a GPU, beside cuBLAS, cuFFT, PyTorch and lazylinop: one script, one call.
 
-    python benchmarks/gpu.py [--quick] [--markdown] [--wheels FOLDER]
+    python benchmarks/gpu.py [--quick] [--markdown] [--wheels FOLDER] [--out FOLDER] [--seconds S]
 
 It needs CuPy and PyTorch, and fsmf from the folder above; wheels of whatever else is missing on a bare
 machine (array-api-compat, SciPy, lazylinop) may lie in a folder. Correctness comes first; a contender that is
 wrong is not timed. Times are medians by CUDA events, after warm-up, on inputs that rotate through more memory
-than the cache holds. Fractions are of the copy bandwidth that is measured in the same run.
+than the cache holds. Fractions are of the copy bandwidth that is measured in the same run. What does not fit
+into the seconds is left out, and said to be. With --out whole tables go to a file and what counts is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import statistics
 import sys
 import tempfile
 import time
+import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.gpu_contenders import (
+    by_adam,
+    by_bmm,
+    by_einsum,
+    by_ksd,
+    by_lazylinop,
+    by_matmul,
+    dyadic,
+    reference,
+    relative,
+    single_patterns,
+    values_of,
+)
+
 ROUNDS, WARM_UP = 15, 3
 
-# Larger than any second level cache so far, several times.
-ROTATED = 512 << 20
+# Seconds that all rounds of a contender may take, and least rounds.
+PATIENCE, FEW = 0.4, 3
 
 Array = Any
-Pattern = tuple[int, int, int, int]
+Row = list[str]
+
+
+class Sizes(NamedTuple):
+    """How large everything is: sides and columns of chains, sides of matrices, and so on."""
+
+    chains: tuple[int, ...]
+    batches: tuple[int, ...]
+    squares: tuple[int, ...]
+    pairs: tuple[tuple[int, int, float], ...]  # sides, components, densities of random masks
+    single_step: int  # every so manieth pattern
+    single_batch: int
+    matmul: int
+    copied: int
+    rotated: int
+    checks: int
+
+
+FULL = Sizes(
+    chains=(1024, 2048, 4096, 8192, 16384),
+    batches=(25088, 1024, 4096),
+    squares=(4096, 16384, 32768),
+    pairs=((200, 50, 0.3), (1024, 128, 0.1), (4096, 512, 0.1)),
+    single_step=1,
+    single_batch=25088,
+    matmul=8192,
+    copied=1 << 28,
+    rotated=512 << 20,
+    checks=200,
+)
+QUICK = FULL._replace(
+    chains=(1024,),
+    batches=(1024,),
+    squares=(1024,),
+    pairs=((200, 50, 0.3),),
+    single_step=97,
+    single_batch=1024,
+    matmul=2048,
+    checks=20,
+)
+QUICK = FULL._replace(
+    chains=(1024,),
+    batches=(1024,),
+    squares=(1024,),
+    pairs=((200, 50, 0.3),),
+    single_step=97,
+    single_batch=1024,
+    matmul=2048,
+    checks=20,
+)
 
 
 class Contender(NamedTuple):
@@ -41,77 +110,52 @@ class Contender(NamedTuple):
     is_right: bool = True  # whether it computes the same thing, or only something that costs as much
 
 
-def dyadic(n: int) -> list[Pattern]:
-    L = n.bit_length() - 1
-    return [(2**i, 2, 2, 2 ** (L - 1 - i)) for i in range(L)]
-
-
-def single_patterns(step: int) -> list[Pattern]:
-    """Factors with blocks of 48 to 1024 rows and columns, of the kind that arXiv 2405.15013 measured."""
-    found = [
-        (a, b, c, d)
-        for a in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
-        for d in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128)
-        for b, c in (
-            (48, 48), (64, 64), (96, 96), (128, 128), (192, 192), (256, 256), (512, 512), (1024, 1024),
-            (48, 192), (192, 48), (64, 256), (256, 64), (128, 512), (512, 128), (256, 1024), (1024, 256),
-        )
-        if a * d * max(b, c) <= 8192
-    ]  # fmt: skip
-    return found[::step]
-
-
-def values_of(xp: Any, chain: Sequence[Pattern], dtype: Any, seed: int = 0) -> list[Array]:
-    """Random factors that keep the size of vectors, in double precision on the host first."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for a, b, c, d in chain:
-        V = rng.standard_normal((a, b, d, c)) / np.sqrt(c)
-        if np.dtype(dtype).kind == "c":
-            V = V * np.exp(2j * np.pi * rng.random(V.shape))
-        found.append(xp.asarray(V))
-    return found
-
-
-def reference(xp: Any, chain: Sequence[Pattern], values: Sequence[Array], x: Array) -> Array:
-    """The product in double precision, factor by factor, by einsum alone."""
-    y = x.astype(np.result_type(x.dtype, np.float64))
-    for (a, b, c, d), V in zip(reversed(chain), reversed(values), strict=True):
-        y = xp.einsum("abdc,acdk->abdk", V, y.reshape(a, c, d, -1)).reshape(a * b * d, -1)
-    return y
-
-
-def relative(xp: Any, y: Array, expected: Array) -> float:
-    return float(xp.linalg.norm(y.astype(expected.dtype) - expected) / xp.linalg.norm(expected))
-
-
 class Bench:
-    """A device, its ceilings, and the rows of the tables."""
+    """A device, its ceilings, what failed, and how much time is left."""
 
-    def __init__(self, cupy: Any, torch: Any) -> None:
-        self.xp, self.torch = cupy, torch
+    def __init__(self, cupy: Any, torch: Any, sizes: Sizes, seconds: float = math.inf) -> None:
+        self.xp, self.torch, self.sizes = cupy, torch, sizes
         self.failures: list[str] = []
-        source = cupy.ones(1 << 28, np.float32)
+        self.left_out: list[str] = []
+        self._end = time.perf_counter() + seconds
+        source = cupy.ones(sizes.copied, np.float32)
         target = cupy.empty_like(source)
-        seconds = self.median([source], lambda x: cupy.copyto(target, x))
-        self.bandwidth = 2 * source.nbytes / seconds
+        self.bandwidth = 2 * source.nbytes / self.median([source], lambda x: cupy.copyto(target, x))
+
+    def has_time(self, what: str) -> bool:
+        """Whether there is time for something, which is otherwise said to be left out."""
+        if time.perf_counter() < self._end:
+            return True
+        self.left_out.append(f"{what}, for lack of time")
+        return False
+
+    def expect(self, holds: Any, otherwise: str) -> None:
+        """Note what failed."""
+        if not bool(holds):
+            self.failures.append(otherwise)
+
+    def seconds(self, run: Callable[[], Any]) -> float:
+        """Seconds of one call, by the device's clock."""
+        start, stop = self.xp.cuda.Event(), self.xp.cuda.Event()
+        start.record()
+        run()
+        stop.record()
+        stop.synchronize()
+        return float(self.xp.cuda.get_elapsed_time(start, stop)) / 1e3
 
     def median(self, inputs: Sequence[Array], run: Callable[[Array], Any], rounds: int = ROUNDS) -> float:
-        """Seconds of a call, the median over rounds, each on the next input."""
-        events, xp = [], self.xp
-        for i in range(WARM_UP + rounds):
-            start, stop = xp.cuda.Event(), xp.cuda.Event()
-            start.record()
-            run(inputs[i % len(inputs)])
-            stop.record()
-            stop.synchronize()
-            events.append(xp.cuda.get_elapsed_time(start, stop) / 1e3)
-        return statistics.median(events[WARM_UP:])
+        """Seconds of a call, the median over rounds, each on the next input; fewer rounds of what is slow."""
+        for i in range(WARM_UP):
+            once = self.seconds(partial(run, inputs[i % len(inputs)]))
+            if once > PATIENCE / FEW:
+                break
+        rounds = max(FEW, min(rounds, int(PATIENCE / max(once, 1e-9))))
+        return statistics.median(self.seconds(partial(run, inputs[i % len(inputs)])) for i in range(rounds))
 
     def rotating(self, shape: tuple[int, int], dtype: Any) -> list[Array]:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         rng, found = self.xp.random.default_rng(1), []
-        for _ in range(max(2, min(16, -(-ROTATED // size)))):
+        for _ in range(max(2, min(16, -(-self.sizes.rotated // size)))):
             x = rng.standard_normal(shape, dtype=np.float32)
             found.append((x + 1j * x[::-1] if np.dtype(dtype).kind == "c" else x).astype(dtype))
         return found
@@ -148,52 +192,6 @@ class Bench:
         return rows
 
 
-def by_bmm(torch: Any, chain: Sequence[Pattern], values: Sequence[Array]) -> Callable[[Array], Array]:
-    """PyTorch's batched product, factor by factor."""
-    blocks = [torch.from_dlpack(V.swapaxes(1, 2).copy()) for V in values]
-
-    def run(x: Array) -> Array:
-        y = torch.from_dlpack(x)
-        for (a, b, c, d), V in zip(reversed(chain), reversed(blocks), strict=True):
-            y = y.reshape(a, c, d, -1).transpose(1, 2).reshape(a * d, c, -1)
-            y = (
-                torch.bmm(V.reshape(a * d, b, c), y)
-                .reshape(a, d, b, -1)
-                .transpose(1, 2)
-                .reshape(a * b * d, -1)
-            )
-        return y
-
-    return run
-
-
-def by_einsum(torch: Any, pattern: Pattern, values: Array) -> Callable[[Array], Array]:
-    (a, _, c, d), V = pattern, torch.from_dlpack(values)
-
-    def run(x: Array) -> Array:
-        y = torch.from_dlpack(x).reshape(a, c, d, -1)
-        return torch.einsum("abdc,acdk->abdk", V, y).reshape(-1, x.shape[1])
-
-    return run
-
-
-def by_matmul(torch: Any, A: Array, *, tf32: bool) -> Callable[[Array], Array]:
-    matrix = torch.from_dlpack(A)
-
-    def run(x: Array) -> Array:
-        torch.backends.cuda.matmul.allow_tf32 = tf32
-        return matrix @ torch.from_dlpack(x)
-
-    return run
-
-
-def by_lazylinop(values: Sequence[Array], backend: str) -> Callable[[Array], Array]:
-    ksm = importlib.import_module("lazylinop.butterfly").ksm
-    theirs = [V.transpose(0, 1, 3, 2).copy() for V in values]  # shape (a, b, c, d)
-    operator = ksm(theirs, ksm_args={"backend": backend, "params": [None] * len(theirs)})
-    return lambda x: operator @ x
-
-
 def chain_contenders(bench: Bench, fsmf: Any, n: int, dtype: Any) -> tuple[list[Contender], Any]:
     xp, torch, chain = bench.xp, bench.torch, dyadic(n)
     exact = values_of(xp, chain, dtype)
@@ -215,35 +213,46 @@ def chain_contenders(bench: Bench, fsmf: Any, n: int, dtype: Any) -> tuple[list[
         try:
             found.append(Contender(f"lazylinop, {backend}", by_lazylinop(values, backend), rtol))
         except Exception as problem:  # not there, or not for this
-            print(f"skipped: lazylinop, {backend} ({type(problem).__name__}: {problem})")
+            bench.left_out.append(f"lazylinop, {backend} ({type(problem).__name__}: {problem})")
     return found, exact
 
 
-def bench_chains(bench: Bench, fsmf: Any, quick: bool) -> list[list[str]]:
-    rows = []
-    for n in (1024,) if quick else (1024, 2048, 4096, 8192, 16384):
-        for batch in (1024,) if quick else (1024, 4096, 25088):
+def bench_chains(bench: Bench, fsmf: Any) -> tuple[list[Row], list[str]]:
+    rows, said = [], []
+    for batch in bench.sizes.batches:
+        for n in bench.sizes.chains:
             for dtype in (np.float32, np.complex64):
+                job = f"dyadic {n}, {batch} columns, {np.dtype(dtype).name}"
+                if not bench.has_time(job):
+                    continue
                 contenders, exact = chain_contenders(bench, fsmf, n, dtype)
                 inputs = bench.rotating((n, batch), dtype)
                 expected = reference(bench.xp, dyadic(n), exact, inputs[0])
                 floor = 2 * inputs[0].nbytes
-                job = f"dyadic {n}, {batch} columns, {np.dtype(dtype).name}"
                 whole = [one for one in contenders if one.name.endswith("whole")]
                 others = [one for one in contenders if one not in whole]
-                rows += bench.compare(job, inputs, expected, others, floor)
+                found = bench.compare(job, inputs, expected, others, floor)
                 turned = [bench.xp.asfortranarray(x) for x in inputs]
-                rows += bench.compare(job, turned, expected, whole, floor)
-    return rows
+                rows += found + bench.compare(job, turned, expected, whole, floor)
+                if found and found[0][1] == "fsmf" and found[0][5]:
+                    times = {row[1]: float(row[5]) for row in found if row[5]}
+                    theirs = min([t for name, t in times.items() if "lazylinop" in name], default=math.nan)
+                    said.append(
+                        f"{job}: {found[0][4]} of copying (asked: 70), lazylinop {theirs:.2f} (3), "
+                        f"cuFFT {times.get('cuFFT', math.nan):.2f} (0.67 or more) times as long"
+                    )
+    return rows, said
 
 
-def bench_singles(bench: Bench, fsmf: Any, quick: bool) -> tuple[list[list[str]], list[str]]:
+def bench_singles(bench: Bench, fsmf: Any) -> tuple[list[Row], list[str]]:
     """Single factors: how much faster than the best of bmm, einsum and sparse, pattern by pattern."""
     xp, torch = bench.xp, bench.torch
-    batch, summary, rows = (1024 if quick else 25088), [], []
-    for dtype, rtol in ((np.float32, 1e-5), (np.float16, 5e-3)):
-        ratios = []
-        for pattern in single_patterns(97 if quick else 1):
+    batch, rows = bench.sizes.single_batch, []
+    ratios: dict[str, list[float]] = {"float32": [], "float16": []}
+    for pattern in single_patterns(bench.sizes.single_step):
+        for dtype, rtol in ((np.float32, 1e-5), (np.float16, 5e-3)):
+            if not bench.has_time("single factors"):
+                continue
             a, _, c, d = pattern
             (V,) = values_of(xp, [pattern], dtype)
             own = V.astype(np.float32)
@@ -264,20 +273,22 @@ def bench_singles(bench: Bench, fsmf: Any, quick: bool) -> tuple[list[list[str]]
             rows += found
             others = [float(row[5]) for row in found[1:] if row[5]]
             if found and found[0][1] == "fsmf" and others:
-                ratios.append(min(others))
-        if ratios:
-            slower = sum(ratio < 1 for ratio in ratios)
-            summary.append(
-                f"{np.dtype(dtype).name}: {len(ratios)} patterns, the best of the others takes "
-                f"{statistics.median(ratios):.2f} times as long (median), and is faster on {slower}"
-            )
+                ratios[np.dtype(dtype).name].append(min(others))
+    summary = [
+        f"{name}: {len(found)} patterns, the best of the others takes {statistics.median(found):.2f} times "
+        f"as long (median; asked: 1.4 in single precision), is faster on {sum(one < 1 for one in found)}"
+        for name, found in ratios.items()
+        if found
+    ]
     return rows, summary
 
 
-def bench_factorize(bench: Bench, fsmf: Any, quick: bool) -> list[list[str]]:
+def bench_factorize(bench: Bench, fsmf: Any) -> list[Row]:
     """Factorizations, as multiples of the time to read the matrix; the error they state is recomputed."""
     xp, rows = bench.xp, []
-    for n in (1024,) if quick else (4096, 16384, 32768):
+    for n in bench.sizes.squares:
+        if not bench.has_time(f"factorizations of {n}²"):
+            continue
         A = xp.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
         read, norm = bench.median([A], lambda A: A.sum()), float(xp.linalg.norm(A))
         blocks = 2 ** (n.bit_length() // 2)
@@ -299,7 +310,7 @@ def bench_factorize(bench: Bench, fsmf: Any, quick: bool) -> list[list[str]]:
             seconds = bench.median([A], run, rounds=3)
             rows.append([f"monarch {n}", "lazylinop ksd", f"{1e3 * seconds:.4g} ms", f"{seconds / read:.1f}"])
         except Exception as problem:  # not there, or not for this
-            print(f"skipped: lazylinop ksd at {n} ({type(problem).__name__}: {problem})")
+            bench.left_out.append(f"lazylinop ksd at {n} ({type(problem).__name__}: {problem})")
     return rows
 
 
@@ -307,35 +318,101 @@ def _factorization(fsmf: Any, supports: Any, solver: Any) -> Callable[[Array], A
     return lambda A: fsmf.factorize(A, supports, solver=solver)
 
 
-def by_ksd(n: int, blocks: int) -> Callable[[Array], Any]:
-    butterfly = importlib.import_module("lazylinop.butterfly")
-    chain = butterfly.Chain([(1, blocks, blocks, n // blocks), (blocks, n // blocks, n // blocks, 1)])
-    return lambda A: butterfly.ksd(A, chain)
+def bench_pairs(bench: Bench, fsmf: Any) -> list[Row]:
+    """Random masks by alternating least squares: here, in host memory, and by Adam in as much time."""
+    xp, rows = bench.xp, []
+    for n, components, density in bench.sizes.pairs:
+        job = f"{n}×{n}, {components} components, density {density}"
+        if not bench.has_time(job):
+            continue
+        supports = fsmf.random_supports(n, components=components, density=density, rng=0)
+        host = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+        A, solver = xp.asarray(host), fsmf.ALS(starts=1, max_seconds=20, rtol=1e-5)
+        fsmf.factorize(A, supports, solver=fsmf.ALS(starts=1, max_sweeps=2))  # warm
+        found: list[Any] = []
+        seconds = bench.seconds(lambda: found.append(fsmf.factorize(A, supports, solver=solver)))  # noqa: B023
+        (F,) = found
+        error = float(xp.linalg.norm(A - F.to_dense()) / xp.linalg.norm(A))
+        bench.expect(abs(error - F.relative_error) <= 1e-4, f"{job}: the error is {error:.6g}")
+        began = time.perf_counter()
+        G = fsmf.factorize(host, supports, solver=solver)
+        taken = time.perf_counter() - began
+        bench.expect(
+            F.relative_error <= 1.01 * G.relative_error,
+            f"{job}: here {error:.6g}, not {G.relative_error:.6g}",
+        )
+        for name, spent, reached, sweeps in (
+            ("fsmf", seconds, error, len(F.history)),
+            ("fsmf, host", taken, G.relative_error, len(G.history)),
+            ("torch Adam", *by_adam(bench.torch, A, supports, seconds)),
+        ):
+            rows.append(
+                [job, name, f"{spent:.3f} s", f"{1e3 * spent / max(1, sweeps):.3f} ms", f"{reached:.5f}"]
+            )
+    return rows
+
+
+def check_patterns(bench: Bench, fsmf: Any) -> None:
+    """Random chains and single factors, in all types and both layouts, forward and adjoint."""
+    xp, rng = bench.xp, np.random.default_rng(2)
+    for _ in range(bench.sizes.checks):
+        radices = rng.integers(2, 6, size=rng.integers(1, 6)).tolist()
+        chain = [
+            (math.prod(radices[:i]), radix, radix, math.prod(radices[i + 1 :]))
+            for i, radix in enumerate(radices)
+        ]
+        if len(chain) == 1:
+            chain = [tuple(int(side) for side in rng.integers(1, 40, 4))]
+        for dtype, rtol in (("float16", 5e-3), ("float32", 1e-5), ("float64", 1e-13), ("complex64", 1e-5)):
+            own = np.float32 if dtype == "float16" else dtype
+            exact = values_of(xp, chain, own, int(rng.integers(99)))
+            F = fsmf.Product(fsmf.Architecture(chain), [V.astype(own) for V in exact])
+            k = int(rng.integers(1, 70))
+            x = xp.asarray(rng.standard_normal((F.shape[1], k)).astype(dtype))
+            expected = reference(xp, chain, exact, x)
+            for y, name in ((F @ x, "rows"), (F @ xp.asfortranarray(x), "columns")):
+                error = relative(xp, y, expected)
+                bench.expect(error <= rtol and y.dtype == x.dtype, f"{chain}, {dtype}, {name}: {error:.2g}")
+            if dtype == "float16":
+                continue
+            z = xp.asarray(rng.standard_normal((F.shape[0], k)).astype(own))
+            gap = abs(complex((z.conj() * (F @ x)).sum()) - complex((((F.H @ z).conj()) * x).sum()))
+            size = float(xp.linalg.norm(z)) * float(xp.linalg.norm(expected))
+            bench.expect(
+                gap <= 10 * rtol * size, f"{chain}, {dtype}: the adjoint errs by {gap:.2g} of {size:.2g}"
+            )
 
 
 def check_manners(bench: Bench, fsmf: Any) -> None:
-    """No leak in a thousand applications; streams and devices are respected."""
-    xp = bench.xp
-    F = fsmf.transforms.hadamard(1024).to_device("gpu")
-    x = xp.ones((1024, 64))
+    """No leak in a thousand applications; memory is overwritten; streams and devices are respected."""
+    xp, n = bench.xp, min(1024, *bench.sizes.chains)
+    F = fsmf.transforms.hadamard(n).to_device("gpu")
+    x = xp.ones((n, 64))
     expected = F @ x
     xp.cuda.Device().synchronize()
     before = xp.get_default_memory_pool().used_bytes()
-    for _ in range(1000):
+    for _ in range(min(1000, 5 * bench.sizes.checks)):
         F @ x
     xp.cuda.Device().synchronize()
-    if xp.get_default_memory_pool().used_bytes() != before:
-        bench.failures.append("a thousand applications leak memory")
+    bench.expect(xp.get_default_memory_pool().used_bytes() == before, "a thousand applications leak memory")
+    # What the pool hands out next holds NaN.
+    poison = [xp.full((n, 64), np.nan) for _ in range(4)]
+    del poison
+    bench.expect((F @ x == expected).all(), "outputs are not overwritten everywhere")
     with xp.cuda.Stream(non_blocking=True) as stream:
         y = F @ x
         stream.synchronize()
-    if not float((y == expected).all()):
-        bench.failures.append("another stream computes something else")
+    bench.expect((y == expected).all(), "another stream computes something else")
     for number in range(1, xp.cuda.runtime.getDeviceCount()):
         there = F.to_device(f"gpu:{number}")
         with xp.cuda.Device(number):
-            if not float((there @ xp.asarray(x) == xp.asarray(expected)).all()):
-                bench.failures.append(f"device {number} computes something else")
+            own = xp.asarray(x)
+            bench.expect(
+                (there @ own == xp.asarray(expected)).all(), f"device {number} computes something else"
+            )
+        y = there @ own  # from another current device
+        with xp.cuda.Device(number):
+            bench.expect((y == xp.asarray(expected)).all(), f"device {number} is not entered")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool) -> str:
@@ -367,13 +444,44 @@ def device() -> tuple[Any, Any] | str:
     return "no GPU is measured: CuPy or PyTorch finds none"
 
 
+HEADER = ["job", "contender", "median", "speed", "of copying", "time / ours"]
+
+
+def measure(bench: Bench, fsmf: Any, show: Callable[[Sequence[str], Sequence[Row]], None]) -> None:
+    """Check and measure everything, what matters most first."""
+    print(f"copy bandwidth {bench.bandwidth / 1e9:.0f} GB/s", flush=True)
+    xp, torch, side = bench.xp, bench.torch, bench.sizes.matmul
+    for dtype, tf32 in ((np.float32, False), (np.float32, True), (np.float16, False), (np.float64, False)):
+        square = xp.ones((side, side), dtype)
+        rate = 2 * side**3 / bench.median([square], by_matmul(torch, square, tf32=tf32))
+        name = f"{np.dtype(dtype).name}{', TF32' if tf32 else ''}"
+        print(f"matmul {side}³ in {name}: {rate / 1e12:.1f} Tflop/s", flush=True)
+    check_manners(bench, fsmf)
+    check_patterns(bench, fsmf)
+    rows, said = bench_chains(bench, fsmf)
+    show(HEADER, rows)
+    print(*said, sep="\n", flush=True)
+    rows = bench_factorize(bench, fsmf)
+    show(["job, float32", "contender", "median", "times reading A"], rows)
+    print(*("  ".join(row) for row in rows), sep="\n", flush=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", fsmf.errors.FsmfWarning)  # not all starts end in time
+        rows = bench_pairs(bench, fsmf)
+    show(["job", "contender", "in all", "a sweep or step", "relative error"], rows)
+    print(*("  ".join(row) for row in rows), sep="\n", flush=True)
+    rows, said = bench_singles(bench, fsmf)
+    show(HEADER, rows)
+    print(*said, sep="\n", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small and few: does it run, is it right")
     parser.add_argument("--markdown", action="store_true", help="print tables as Markdown")
     parser.add_argument("--wheels", type=Path, help="folder of wheels to import from")
+    parser.add_argument("--out", type=Path, help="folder for the tables, which are then not printed")
+    parser.add_argument("--seconds", type=float, default=540, help="what does not fit is left out (540)")
     options = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     if options.wheels:
         unpack(options.wheels)
     found = device()
@@ -382,27 +490,23 @@ def main() -> int:
         return 2
     cupy, torch = found
     fsmf = importlib.import_module("fsmf")
-    began, bench = time.perf_counter(), Bench(cupy, torch)
+    began = time.perf_counter()
     name = cupy.cuda.runtime.getDeviceProperties(0)["name"].decode()
     print(f"{name}; CuPy {cupy.__version__}, PyTorch {torch.__version__}, CUDA {torch.version.cuda}")
-    print(f"copy bandwidth {bench.bandwidth / 1e9:.0f} GB/s")
-    side = 2048 if options.quick else 8192
-    square = cupy.ones((side, side), np.float32)
-    for tf32 in (False, True):
-        seconds = bench.median([square], by_matmul(torch, square, tf32=tf32))
-        print(
-            f"matmul {side}³ in float32{', TF32' if tf32 else ''}: {2 * side**3 / seconds / 1e12:.1f} Tflop/s"
-        )
-    check_manners(bench, fsmf)
-    header = ["job", "contender", "median", "speed", "of copying", "time / ours"]
-    print("\n" + table(header, bench_chains(bench, fsmf, options.quick), markdown=options.markdown))
-    header = ["job, float32", "contender", "median", "times reading A"]
-    print("\n" + table(header, bench_factorize(bench, fsmf, options.quick), markdown=options.markdown))
-    rows, summary = bench_singles(bench, fsmf, options.quick)
-    header = ["job", "contender", "median", "speed", "of copying", "time / ours"]
-    print("\n" + table(header, rows, markdown=options.markdown))
-    print(*summary, sep="\n")
+    bench = Bench(cupy, torch, QUICK if options.quick else FULL, options.seconds)
+
+    def show(header: Sequence[str], rows: Sequence[Row]) -> None:
+        text = table(header, rows, markdown=options.markdown)
+        if options.out is None:
+            print("\n" + text, flush=True)
+            return
+        with (options.out / "gpu.md").open("a", encoding="utf-8") as file:
+            file.write(text + "\n\n")
+
+    measure(bench, fsmf, show)
     print(f"{time.perf_counter() - began:.0f} s in all")
+    for job in dict.fromkeys(bench.left_out):
+        print(f"left out, {bench.left_out.count(job)} times: {job}")
     for failure in bench.failures:
         print(f"GATE FAILED: {failure}")
     return int(bool(bench.failures))

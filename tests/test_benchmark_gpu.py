@@ -6,8 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cupy_on_host import installed
 from devices import ON_GPU
+from emulator import COMPILER, Emulator
 from oracles import chain_product
+
+import fsmf
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
@@ -26,6 +30,40 @@ def test_without_a_gpu_it_says_so():
 @pytest.mark.skipif(not ON_GPU, reason="only with --gpu")
 def test_with_a_gpu_it_runs():
     subprocess.run([sys.executable, ROOT / "benchmarks/gpu.py", "--quick"], check=True)
+
+
+@pytest.mark.skipif(ON_GPU or COMPILER is None, reason="CuPy itself is there, or no C++ compiler")
+def test_it_runs_where_cupy_is_in_host_memory(tmp_path, capsys):
+    """Every line of it, on small sizes, with kernels that the emulator runs."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    sizes = gpu.FULL._replace(
+        chains=(16,),
+        batches=(8,),
+        squares=(16,),
+        pairs=((12, 4, 0.4),),
+        single_batch=4,
+        matmul=8,
+        copied=64,
+        rotated=64,
+        checks=3,
+    )
+    shown = []
+    with installed(Emulator(tmp_path)) as cupy, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gpu, "single_patterns", lambda step: [(2, 3, 4, 2)])
+        patch.setattr(gpu, "PATIENCE", 0.0)
+        bench = gpu.Bench(cupy, torch, sizes)
+        gpu.measure(bench, fsmf, lambda header, rows: shown.append(rows))
+        assert bench.has_time("anything")
+        assert not gpu.Bench(cupy, torch, sizes, 0).has_time("anything")
+    assert not bench.failures
+    who = [{row[1] for row in rows} for rows in shown]
+    peers = {"torch bmm", "cuFFT", "matmul", "matmul, TF32", "fsmf, columns whole"}
+    assert [names >= {"fsmf"} for names in who] == [True] * 4
+    assert who[0] >= peers
+    assert who[2] >= {"fsmf, host", "torch Adam"}
+    assert who[3] >= {"bmm", "einsum", "sparse"}
+    assert not [row for rows in shown for row in rows if row[2].endswith("Error")]
+    assert "of copying (asked: 70)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])
