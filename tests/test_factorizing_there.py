@@ -7,6 +7,7 @@ from devices import ELSEWHERE, back, on, spy  # noqa: F401
 
 import fsmf
 from fsmf.errors import InputError, InputTypeError, ShapeError
+from fsmf.kernels import kronecker_split_device
 from fsmf.kernels.kronecker_split import split
 from fsmf.kernels.kronecker_split_device import best_pieces, norms
 from fsmf.kernels.namespace import space_of
@@ -107,6 +108,23 @@ def test_pieces_are_the_best(shape, rank, dtype):
     gram = U.conj().swapaxes(1, 2) @ U
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(k), gram.shape), atol=50 * eps)
     assert tails.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("shape", "space"), [((6, 70, 90), 8), ((6, 90, 70), 2)])
+def test_leading_pieces_of_long_blocks(shape, space, dtype, monkeypatch):
+    """Of noise, of ties, of nothing; and the few that are not proved are decomposed."""
+    B = gaussian(shape, dtype, 6)
+    B[0] = 0
+    B[1] = np.eye(*shape[1:])
+    B[2] = 1e-30 * B[2]
+    monkeypatch.setattr(kronecker_split_device, "_SPACE", space)
+    U, W, tails = map(back, best_pieces(on(ELSEWHERE, B), 1))
+    s = np.linalg.svd(B.astype(np.result_type(dtype, float)), compute_uv=False)
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(tails, np.linalg.norm(s[:, 1:], axis=1), rtol=40 * eps)
+    np.testing.assert_allclose(np.linalg.norm(U, axis=(1, 2)), 1, rtol=40 * eps)
+    assert W.shape == (6, 1, shape[2])
 
 
 def test_norms_of_any_size():

@@ -17,13 +17,15 @@ from fsmf.tractability import Part, analyze
 SWAP = np.array([[0.0, 1], [1, 0]])
 SEVERAL = rectangles(7, 7, (range(4), range(4), 2), (range(2, 7), range(3, 7), 3), ([0, 1], [4, 5, 6], 1))
 
+# Rows that take hundreds of sweeps.
+LONG = ("lu-3", "lu-4", "band-wide", "random")
+
 
 def masks(seed):
     return fsmf.random_supports(24, 27, components=8, density=0.3, rng=seed)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(("seed", "dtype"), [*((0, dtype) for dtype in DTYPES), (1, float), (2, complex)])
 def test_random_masks_as_in_host_memory(seed, dtype, spy):  # noqa: F811
     A, supports, solver = gaussian((24, 27), dtype, seed), masks(seed), ALS(starts=2)
     there = on(ELSEWHERE, A)
@@ -52,8 +54,8 @@ def test_a_sweep_brings_three_numbers_to_the_host(spy):  # noqa: F811
         assert 20 <= counts[1]["numbers"] - counts[0]["numbers"] <= 30
 
 
-@pytest.mark.parametrize("case", PAIRS_HARD, ids=name_of)
-def test_every_hard_row_as_in_host_memory(case, spy):  # noqa: F811
+@pytest.mark.parametrize("case", [case for case in PAIRS_HARD if case.name not in LONG], ids=name_of)
+def test_hard_rows_as_in_host_memory(case, spy):  # noqa: F811
     A = case.matrix(np.dtype(float))
     there = on(ELSEWHERE, A)
     spy.seen.clear()
