@@ -224,14 +224,15 @@ def test_a_file_cut_anywhere_is_refused(written):
             fsmf.load(path)
 
 
-def test_a_byte_changed_anywhere_is_refused_or_harmless(written):
+@pytest.mark.parametrize("phase", [0, *(pytest.param(i, marks=pytest.mark.slow) for i in (1, 2, 3))])
+def test_a_byte_changed_anywhere_is_refused_or_harmless(written, phase):
     """Some bytes of a zip archive mean nothing: then the answer must be the same."""
     F, path = written
     whole = path.read_bytes()
     rng = np.random.default_rng(0)
     refused = tried = 0
-    for place in range(len(whole)):
-        # Every byte of the records of the archive, and some of what they hold.
+    for place in range(phase, len(whole), 4):
+        # All of the records of the archive, and some of what they hold.
         if place % 17 and b"PK" not in whole[max(0, place - 60) : place]:
             continue
         tried += 1

@@ -11,6 +11,7 @@ import pytest
 from cases import CASES, PAIRS_HARD, any_supports, name_of, solve
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sampling import in_turn
 from scipy import sparse
 
 import fsmf
@@ -221,8 +222,7 @@ def test_sparse_als_reaches_what_dense_als_reaches(case, always_sparse, monkeypa
     assert F.certificate.blocks == G.certificate.blocks
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("case", PAIRS_HARD, ids=name_of)
+@pytest.mark.parametrize(("case", "kind"), in_turn(PAIRS_HARD, KINDS, 2))
 def test_sparse_als_with_every_option_verifies(case, kind, always_sparse):
     A = matrix(np.random.default_rng(0), fsmf.as_supports(case.supports).shape, kind)
     solver = fsmf.ALS(starts=1, max_sweeps=20, ridge=0.1)

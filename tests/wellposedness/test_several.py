@@ -42,10 +42,11 @@ def test_verdicts_verify_and_survive_json(supports, expected):
     assert verdict_from_dict(json.loads(verdict.to_json())) == verdict
 
 
-def test_random_chains_verify_whichever_way_they_are_read():
+@pytest.mark.parametrize("n", [10, pytest.param(25, marks=pytest.mark.slow)])
+def test_random_chains_verify_whichever_way_they_are_read(n):
     rng = np.random.default_rng(0)
     kinds = set()
-    for _ in range(25):
+    for _ in range(n):
         supports = random_chain(rng)
         verdict = check_well_posedness(supports, max_seconds=1)
         assert verdict.verify()

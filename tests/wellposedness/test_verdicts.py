@@ -67,9 +67,10 @@ def test_what_is_no_verdict_is_refused():
             verdict_from_dict(wrong)
 
 
-def test_random_verdicts_survive_json():
+@pytest.mark.parametrize("n", [16, pytest.param(40, marks=pytest.mark.slow)])
+def test_random_verdicts_survive_json(n):
     rng = np.random.default_rng(1)
-    for _ in range(40):
+    for _ in range(n):
         verdict = check_well_posedness(random_pair(rng, 6, 5))
         assert verdict_from_dict(json.loads(verdict.to_json())) == verdict
 
