@@ -72,12 +72,13 @@ def value_and_gradient(z: Array, problem: tuple[Any, ...], g: Array) -> float:
             there = 1 - here
             D[there, : tops[s + 1] - tops[s], :width] = 0
             for e in range(ends[s], ends[s + 1]):
-                x, a, b = np.conj(z[e]), rows[e], columns[e]
+                x, a, b, c = np.conj(z[e]), rows[e], columns[e], tops[s] + rows[e]
                 met = 0 * x
                 for k in range(width):
-                    met += np.conj(P[tops[s] + a, k]) * D[here, b, k]
-                    D[there, a, k] += x * D[here, b, k]
+                    met += np.conj(P[c, k]) * D[here, b, k]
                 g[e] += met
+                for k in range(width):
+                    D[there, a, k] += x * D[here, b, k]
             here = there
         for e in range(ends[0], ends[1]):
             if start <= rows[e] < start + width:

@@ -19,7 +19,7 @@ from fsmf.solvers.problem_alternation import Descent, whole_solution
 from fsmf.solvers.problem_newton import GaussNewton, descend
 from fsmf.solvers.problem_product import ProductProblem, Values, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
-from fsmf.solvers.problem_start import chain_points, perturbed
+from fsmf.solvers.problem_start import chain_points, equilibrated, perturbed
 from fsmf.solvers.problem_trail import Clock, Trail
 from fsmf.tractability import Part, Structure
 
@@ -27,15 +27,16 @@ __all__ = ["QuasiNewton"]
 
 Array = NDArray[Any]
 
-# So many starts compete in so many steps each; one in so many of them goes on, for as many times more steps.
-_FIELD, _STEPS, _ONE_IN = 32, 60, 3
+# Starts compete in so many steps each; one in so many of them goes on, for as many times more steps. The
+# first field is small, so that something good is soon known; the next ones are as many times larger each, up
+# to the last size.
+_STEPS, _ONE_IN, _FIRST, _LARGEST = 60, 3, 9, 81
 
 # Steps between two entries of the record.
 _PIECE = 20
 
-# Noise on what a part of the chain makes alone, which can be a saddle point; kicks that make more starts of
-# it; and the kick of the best found so far.
-_NOISE, _KICKS, _KICK = 1e-3, (0.1, 0.3), 0.3
+# Noise on what a part of the chain makes alone, which can be a saddle point; kicks that make more starts.
+_NOISE, _KICKS = 1e-3, (0.03, 0.1)
 
 # The best of at most so many unknowns is finished by Gauss-Newton steps, at most so many.
 _FINISHED, _FINISH = 400, 60
@@ -48,11 +49,11 @@ _PER_ENTRY, _OVERHEAD = 8.0, 1e-5
 class QuasiNewton:
     """Let many starts compete in compiled quasi-Newton steps, and finish the best.
 
-    The values of all factors descend together by limited-memory BFGS steps. Starts compete in fields: after a
-    few steps the best third goes on, for three times as many, until one is left; the best of a small
-    problem is finished by the Gauss-Newton steps of `VariableProjection`. Chains begin with what their
-    longest chainable prefix and suffix make alone, the other factors being identities, and with perturbations
-    of these; all others at random, and from the second field on also with perturbations of the best.
+    The values of all factors descend together by limited-memory BFGS steps. Starts compete in fields, each
+    larger than the last: after a few steps the best third goes on, for three times as many, until one is
+    left. The best of a small problem is finished by the Gauss-Newton steps of `VariableProjection`. Chains
+    begin with what their longest chainable prefix and suffix make alone, the other factors being identities,
+    and with perturbations of these; all others at random, with factors of equilibrated rows and columns.
 
     Parameters
     ----------
@@ -135,10 +136,9 @@ class QuasiNewton:
     def predict(self, structure: Structure) -> Cost:
         """Predict the cost of all fields, of starts that take some thousand steps to the end."""
         m, n = structure.shape
-        steps, left = 0.0, min(self.starts, _FIELD)
-        while left:
-            steps, left = steps + min(self.max_steps, 1000) / _ONE_IN**2, left // _ONE_IN
-        steps *= math.ceil(self.starts / _FIELD)
+        # A round of a field takes about as many steps as the one before, by fewer starts.
+        rounds = (size * math.ceil(math.log(max(size, _ONE_IN), _ONE_IN)) for size in _fields(self.starts))
+        steps = float(min(self.max_steps, _STEPS) * sum(rounds))
         flops = steps * _PER_ENTRY * structure.n_parameters * m
         return Cost(flops, 8.0 * (40 * structure.n_parameters + 2 * m * n), steps * _OVERHEAD)
 
@@ -149,10 +149,10 @@ class QuasiNewton:
         clock = Clock(elapsed, self.max_seconds)
         problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
         race = _Race(self, problem, part.structure, clock)
-        while race.best is None or not (
-            race.begun >= self.starts or race.is_stopped or clock.is_over() or race.best.is_settled
-        ):
-            race.run_field()
+        for size in _fields(self.starts):
+            race.run_field(size)
+            if race.is_over or race.best.is_settled:
+                break
         race.finish()
         best = race.best
         if race.is_stopped:
@@ -176,26 +176,26 @@ class _Race:
         self.best: Descent | None = None
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether somebody asked to stop, or the time is used up."""
         return self.is_stopped or self._clock.is_over()
 
-    def run_field(self) -> None:
-        """Let one field compete, and keep its winner if it is better than what is known."""
-        size, steps = min(_FIELD, self._options.starts - self.begun), _STEPS
-        field: list[_Run] = []
-        while len(field) < size and not (field and self._is_over):
+    def run_field(self, size: int) -> None:
+        """Let so many starts compete, and keep the winner if it is better than what is known."""
+        steps, field = _STEPS, list[_Run]()
+        while len(field) < size and not (field and self.is_over):
             run = _Run(self._problem, next(self._points), self._compiled, self.begun)
             self.begun += 1
             self._go(run, steps)
             field.append(run)
         first = min(field, key=_objective)
-        while field and not self._is_over:
+        while field and not self.is_over:
             ranked = sorted(field, key=_objective)[: max(1, len(field) // _ONE_IN)]
             field, steps = [run for run in ranked if not run.has_ended], steps * _ONE_IN
             for run in field:
                 self._go(run, steps)
                 first = min(first, run, key=_objective)
-                if self._is_over:
+                if self.is_over:
                     break
         if self.best is None or first.objective < self.best.objective:
             self.best, self._steps = first.descent(), first.steps
@@ -204,7 +204,7 @@ class _Race:
         """Finish the best by Gauss-Newton steps, where it is small and has converged."""
         best = self.best
         assert best is not None
-        if self._newton.size <= _FINISHED and not self._is_over and best.status is Status.CONVERGED:
+        if self._newton.size <= _FINISHED and not self.is_over and best.status is Status.CONVERGED:
             descend(
                 self._newton,
                 [best],
@@ -223,7 +223,7 @@ class _Race:
             run.go(min(steps, _PIECE), options.rtol, self._clock)
             steps -= _PIECE
             self._tell(run, run.steps, run.number)
-            if self._is_over:
+            if self.is_over:
                 break
         run.has_ended |= run.steps >= options.max_steps
 
@@ -242,12 +242,10 @@ class _Race:
             yield perturbed(problem, own[-1], _NOISE, rng)
         for number in count():
             turn, kick = number // 4, _KICKS[number // 2 % len(_KICKS)]
-            if number % 4 == 3 and self.best is not None:
-                yield perturbed(problem, self.best.values, _KICK, rng)
-            elif own and number % 2 == 0:
+            if own and number % 4 != 1:
                 yield perturbed(problem, own[turn % len(own)], kick, rng)
             else:
-                yield problem.holding(problem.random(rng))
+                yield problem.holding(equilibrated(problem, rng))
 
 
 class _Run(Trail):
@@ -287,3 +285,11 @@ class _Run(Trail):
 
 def _objective(run: _Run) -> float:
     return run.objective
+
+
+def _fields(starts: int) -> Iterator[int]:
+    """How many starts compete in each field, until so many have been made."""
+    size = _FIRST
+    while starts > 0:
+        yield min(size, starts)
+        starts, size = starts - size, min(_ONE_IN * size, _LARGEST)
