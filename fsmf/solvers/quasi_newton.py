@@ -134,11 +134,12 @@ class QuasiNewton:
         return None
 
     def predict(self, structure: Structure) -> Cost:
-        """Predict the cost of all fields, of starts that take some thousand steps to the end."""
-        m, n = structure.shape
-        # A round of a field takes about as many steps as the one before, by fewer starts.
-        rounds = (size * math.ceil(math.log(max(size, _ONE_IN), _ONE_IN)) for size in _fields(self.starts))
-        steps = float(min(self.max_steps, _STEPS) * sum(rounds))
+        """Predict the cost of all fields, whose winners take some thousand steps to the end."""
+        (m, n), steps = structure.shape, 0.0
+        for size in _fields(self.starts):
+            # A round of a field takes about as many steps as the one before, by fewer starts.
+            rounds = math.ceil(math.log(max(size, _ONE_IN), _ONE_IN))
+            steps += min(self.max_steps, _STEPS) * size * rounds + min(self.max_steps, 3000)
         flops = steps * _PER_ENTRY * structure.n_parameters * m
         return Cost(flops, 8.0 * (40 * structure.n_parameters + 2 * m * n), steps * _OVERHEAD)
 
@@ -149,12 +150,7 @@ class QuasiNewton:
         clock = Clock(elapsed, self.max_seconds)
         problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
         race = _Race(self, problem, part.structure, clock)
-        for size in _fields(self.starts):
-            race.run_field(size)
-            if race.is_over or race.best.is_settled:
-                break
-        race.finish()
-        best = race.best
+        best = race.run()
         if race.is_stopped:
             best.status = Status.STOPPED
         name, supports = type(self).__name__, unweighted(part)
@@ -163,7 +159,7 @@ class QuasiNewton:
 
 
 class _Race:
-    """All starts of one solve, and the best result so far."""
+    """All starts of one solve."""
 
     def __init__(
         self, options: QuasiNewton, problem: ProductProblem, structure: Structure, clock: Clock
@@ -172,46 +168,56 @@ class _Race:
         self._compiled = problem.in_values.compiled()
         self._points = self._starting_points(structure, np.random.default_rng(options.rng))
         self._newton = GaussNewton(problem)
-        self.begun, self.is_stopped, self._steps = 0, False, 0
-        self.best: Descent | None = None
+        self._begun, self.is_stopped = 0, False
 
     @property
-    def is_over(self) -> bool:
+    def _is_over(self) -> bool:
         """Whether somebody asked to stop, or the time is used up."""
         return self.is_stopped or self._clock.is_over()
 
-    def run_field(self, size: int) -> None:
-        """Let so many starts compete, and keep the winner if it is better than what is known."""
+    def run(self) -> Descent:
+        """Let field after field compete, and finish the best of all."""
+        best: Descent | None = None
+        steps = 0
+        for size in _fields(self._options.starts):
+            first = self._winner(size)
+            if best is None or first.objective < best.objective:
+                best, steps = first.descent(), first.steps
+            if self._is_over or best.is_settled:
+                break
+        assert best is not None
+        self._finish(best, steps)
+        return best
+
+    def _winner(self, size: int) -> _Run:
+        """Let so many starts compete, and return the best."""
         steps, field = _STEPS, list[_Run]()
-        while len(field) < size and not (field and self.is_over):
-            run = _Run(self._problem, next(self._points), self._compiled, self.begun)
-            self.begun += 1
+        while len(field) < size and not (field and self._is_over):
+            run = _Run(self._problem, next(self._points), self._compiled, self._begun)
+            self._begun += 1
             self._go(run, steps)
             field.append(run)
         first = min(field, key=_objective)
-        while field and not self.is_over:
+        while field and not self._is_over:
             ranked = sorted(field, key=_objective)[: max(1, len(field) // _ONE_IN)]
             field, steps = [run for run in ranked if not run.has_ended], steps * _ONE_IN
             for run in field:
                 self._go(run, steps)
                 first = min(first, run, key=_objective)
-                if self.is_over:
+                if self._is_over:
                     break
-        if self.best is None or first.objective < self.best.objective:
-            self.best, self._steps = first.descent(), first.steps
+        return first
 
-    def finish(self) -> None:
+    def _finish(self, best: Descent, steps: int) -> None:
         """Finish the best by Gauss-Newton steps, where it is small and has converged."""
-        best = self.best
-        assert best is not None
-        if self._newton.size <= _FINISHED and not self.is_over and best.status is Status.CONVERGED:
+        if self._newton.size <= _FINISHED and not self._is_over and best.status is Status.CONVERGED:
             descend(
                 self._newton,
                 [best],
                 self._clock,
                 max_steps=_FINISH,
                 rtol=self._options.rtol,
-                report=lambda run, step: self._tell(run, self._steps + step, run.number),
+                report=lambda run, step: self._tell(run, steps + step, run.number),
             )
             best.status = Status.CONVERGED
 
@@ -223,7 +229,7 @@ class _Race:
             run.go(min(steps, _PIECE), options.rtol, self._clock)
             steps -= _PIECE
             self._tell(run, run.steps, run.number)
-            if self.is_over:
+            if self._is_over:
                 break
         run.has_ended |= run.steps >= options.max_steps
 
