@@ -175,7 +175,8 @@ def _turn(X: Array, i: int, l: int, n: int, u: Any, v: Any) -> None:
         X[l, j] = u * y - v * x
 
 
-@_part
+# What sees no more than Gram matrices, in double precision, is compiled once for both precisions.
+@_exact
 def _diagonalize(G: Array, n: int, Q: Array, floor: float) -> bool:
     """Make the first n rows and columns of G diagonal, largest first, and turn Q alike; False if idle.
 
@@ -204,7 +205,7 @@ def _diagonalize(G: Array, n: int, Q: Array, floor: float) -> bool:
     return moved
 
 
-@_part
+@_exact
 def _multiply(Q: Array, G: Array, m: int, b: int, Z: Array) -> None:
     """``Z = Q G``, of the first m rows of Q and b of G."""
     for i in range(m):
@@ -333,23 +334,30 @@ def _cut(
             for j in range(c):
                 dst[out + i * step, j] = src[row + i * hop, column + j]
         return 0.0
-    n = min(b, c)
+    n, wide = min(b, c), c >= b
     # Not literals, for each of which numba would compile anew.
     start = 0 * hop
     next_row = start + 1
-    if c < b:
+    if not wide:
         for i in range(c):
             for l in range(b):
                 rw[spare + i, l] = np.conj(src[row + l * hop, column + i])
-        _gram(ro, spare, next_row, start, c, b, G)
-    else:
-        _gram(src, row, hop, column, b, c, G)
+    # Whatever is long is called from one place, where it is compiled once more.
+    _gram(
+        src if wide else ro,
+        row if wide else spare,
+        hop if wide else next_row,
+        column if wide else start,
+        n,
+        max(b, c),
+        G,
+    )
     total = 0.0
     for i in range(n):
         total += G[i, i].real
     sound = 0 < total < math.inf
     P = np.empty((m, b), src.dtype)
-    V = np.empty((m, n), Q.dtype) if c < b else Q
+    V = Q if wide else np.empty((m, n), Q.dtype)
     square = total
     for i in range(m):
         for l in range(n):
@@ -357,33 +365,29 @@ def _cut(
     if sound:
         captured, least = _leading(G, m, n, turns, V)
         square -= captured
-    if c < b:
+    if not wide:
         for i in range(m):
             for l in range(c):
                 dst[out + i * step, l] = V[i, l]
-        _polish(src, row, hop, column, b, c, m, dst, out, step, noise, Q)
-    for i in range(m):
-        for l in range(b):
-            P[i, l] = Q[i, l]
-    _product(P, m, src, row, hop, column, b, c, dst, out, step)
-    if sound and (c < b or square <= _SMALL * total):
-        # What the rounding of G can have cost, relative to all.
-        loss = (_EPS * total) ** 2 / total
-        for attempt in range(2):
-            square = _residual(P, m, src, row, hop, column, b, c, dst, out, step)
-            if square > _SMALL * total or square <= (4 * eps) ** 2 * total:
-                return math.sqrt(square)
-            gap = least - square
-            if gap > 0 and loss <= gap / total * ((4 * eps) ** 2 * total + _EXCESS * square):
-                return math.sqrt(square)
-            if attempt == 0:
-                _polish(src, row, hop, column, b, c, m, dst, out, step, noise, Q)
-                if gap > 0:
-                    loss *= (square / least) ** 2
-            else:
-                square = _refine(src, row, hop, column, b, c, m, 16 * eps * eps * total, spare, ro, rw, G, Q)
-            for i in range(m):
-                for l in range(b):
-                    P[i, l] = Q[i, l]
-            _product(P, m, src, row, hop, column, b, c, dst, out, step)
+    # What the rounding of G can have cost, relative to all.
+    loss = _EPS * _EPS * total
+    for attempt in range(3):
+        if attempt == 2:
+            square = _refine(src, row, hop, column, b, c, m, 16 * eps * eps * total, spare, ro, rw, G, Q)
+        elif attempt == 1 or not wide:
+            _polish(src, row, hop, column, b, c, m, dst, out, step, noise, Q)
+        for i in range(m):
+            for l in range(b):
+                P[i, l] = Q[i, l]
+        _product(P, m, src, row, hop, column, b, c, dst, out, step)
+        if attempt == 2 or not sound or (attempt == 0 and wide and square > _SMALL * total):
+            break
+        square = _residual(P, m, src, row, hop, column, b, c, dst, out, step)
+        if square > _SMALL * total or square <= (4 * eps) ** 2 * total:
+            break
+        gap = least - square
+        if gap > 0 and loss <= gap / total * ((4 * eps) ** 2 * total + _EXCESS * square):
+            break
+        if attempt == 0 and gap > 0:
+            loss *= (square / least) ** 2
     return math.sqrt(max(square, 0.0))
