@@ -57,6 +57,10 @@ def _seed(text: str) -> int:
     return seed
 
 
+def _ridge(text: str) -> float | str:
+    return text if text == "path" else float(text)
+
+
 # Who is asked for by name takes all that it can.
 _SOLVERS: dict[str, Any] = {
     re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower(): kind() for kind in map(type, TABLE)
@@ -69,7 +73,8 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "max_seconds": (float, "time for all starts"),
     "max_steps": (int, "steps per start"),
     "rtol": (float, "hierarchical: error to meet by choosing ranks; others: gain that ends a start"),
-    "ridge": (float, "weight of the squared factor norms in the objective"),
+    "ridge": (_ridge, "weight of the squared factor norms in the objective, or path for a vanishing one"),
+    "max_norm": (float, "bound on the norm of the factors"),
     "rng": (_seed, "seed of the random starts"),
     "order": (str, "left-to-right, right-to-left, balanced, or interfaces such as 2,1,3"),
     "permutation": (str, "order of rows and columns: bit-reversal, eight or search"),
@@ -201,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
         solving.add_argument(
             f"--{name.replace('_', '-')}",
             type=kind,
-            metavar="X" if kind is float else "HOW" if kind is str else "N",
+            metavar="X" if kind in (float, _ridge) else "HOW" if kind is str else "N",
             help=f"{text} (default: {', '.join(shown)})",
         )
 
@@ -320,7 +325,8 @@ def _solvers(arguments: argparse.Namespace, structure: Structure, callback: Any)
         return replace(solver, **{name: value for name, value in options.items() if hasattr(solver, name)})
 
     # A ridge changes the objective, of every part.
-    table = [asked] if asked else [one for one in TABLE if hasattr(one, "ridge") or "ridge" not in given]
+    changed = "ridge" in given or "max_norm" in given
+    table = [asked] if asked else [one for one in TABLE if hasattr(one, "ridge") or not changed]
     return [configured(solver) for solver in table]
 
 

@@ -481,5 +481,5 @@ def _rebuild(header: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Factori
         certificate=certificates[header["certificate"]].restored(header["numbers"], blocks),
         history=History(*(arrays[name].astype(float) for name in ("error", "factor_norm", "seconds"))),
         solver=header["solver"],
-        ridge_path=RidgePath.from_arrays(arrays),
+        ridge_path=RidgePath.from_arrays(arrays, len(supports)),
     )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from fsmf.observing import observed
 from fsmf.search_certificates import SearchBound
 from fsmf.searching import search_supports
 from fsmf.solvers.base import Cost, Solution, Solver
-from fsmf.solvers.dispatch import choose, refusals, searchers, table_of
+from fsmf.solvers.dispatch import choose, refusals, ridged, searchers, table_of
 from fsmf.solvers.palm import PALM
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.constraints import Constraints
@@ -47,6 +47,8 @@ def factorize(
     supports: Any,
     *,
     solver: Solver | PALM | Sequence[Solver | PALM] | None = None,
+    ridge: float | Literal["path"] | None = None,
+    max_norm: float | None = None,
     weights: Any = None,
     missing: str | None = None,
 ) -> Factorization:
@@ -68,6 +70,11 @@ def factorize(
     solver : Solver, PALM or sequence of these, optional
         A solver object such as ``ALS(ridge=0.1)``, or several of which the first that does not refuse
         takes each part; by default those of the table.
+    ridge : float or "path", optional
+        Weight λ ≥ 0 in ``‖A − X1 … XL‖² + λ Σ‖Xi‖²``, in the units of ``A^(2 − 2/L)``; "path" follows the
+        minimisers of a vanishing λ and keeps what they tell as ``F.ridge_path``: a `RidgePath`.
+    max_norm : float, optional
+        A bound on ``(Σ‖Xi‖²)^½``, in the units of ``A^(1/L)``. Not together with a ridge.
     weights : array_like, shape (m, n), optional
         Weights W ≥ 0, zeros allowed: then ``Σ W_ij |A − X1 … XL|²_ij`` is minimised, and errors, norms and
         bounds are those of this norm.
@@ -85,6 +92,8 @@ def factorize(
         If the supports are none, or do not fit A.
     InputError, InputTypeError
         If A holds NaN or infinity, has no entries, or is not numeric; if weights are negative or infinite.
+    OptionError
+        If a ridge or a bound is out of range, or the solver asked for takes none.
     RefusedError
         If every solver refuses the supports.
 
@@ -119,6 +128,7 @@ def factorize(
     """
     began = time.perf_counter()
     A, roots = observed(A, weights, missing)
+    solver = ridged(solver, ridge=ridge, max_norm=max_norm)
     with space_of(A).entered():
         return _factorized(A, supports, solver, roots, began)
 
@@ -205,6 +215,9 @@ def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | N
         certificate=whole.certificate.scaled(2.0**half).scaled(2.0 ** (exponent - half)),
         history=whole.history.scaled(exponent, len(whole.values)),
         solver=type(solver).__name__,
+        ridge_path=None
+        if whole.path is None
+        else whole.path.scaled(2.0**half).scaled(2.0 ** (exponent - half)),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,9 +27,9 @@ _LONG = 1e4
 # Factors that grow by less than this in the last step, relatively, have levelled off.
 _LEVEL = 1e-3
 
-# Factors grow when their norm rises at least as this power of 1/ridge; the slowest growth known is the
-# power 1/6 of the LU family, and bounded factors level off.
-_GROWTH = 0.05
+# Factors grow when their norm rises at least as this power of 1/ridge, divided by L + 1; the slowest growth
+# known is the power 1/2 divided by it, and bounded factors level off.
+_GROWTH = 0.15
 
 # A squared norm that rose as fast as the ridge falls would not lower the error: no limit is sought beyond.
 _FASTEST = 0.45
@@ -50,16 +50,19 @@ class RidgePath:
     ridges : ndarray of float, shape (k,)
         The weights, falling, in the units of A.
     errors : ndarray of float, shape (k,)
-        ‖A − X Y‖_F, in the units of A.
+        ‖A − X1 … XL‖_F, in the units of A.
     norms : ndarray of float, shape (k,)
-        ``(‖X‖² + ‖Y‖²)^½`` with the scales of x_k and y_k balanced, in the units of √A.
+        ``(Σ‖Xi‖²)^½`` with the scales of the factors balanced, in the units of ``A^(1/L)``.
+    n_factors : int
+        Number of factors L.
 
     Notes
     -----
     Where the norm rises as ``ridge^-p``, what the squared error loses on the way to its limit is, since its
     derivative by the squared norm is minus the ridge, ``2p / (1 − 2p)`` times the last ``ridge · norm²``:
     this gives the limit without further sweeps. For the lower times upper triangular products p is 1/6, and
-    the error falls as ``norm⁻²``.
+    the error falls as ``norm⁻²``. In general, where the error falls as ``norm^-r`` to its limit, p is
+    ``1 / (2 (r + 1))`` and the error exponent ``½ − p``.
 
     Examples
     --------
@@ -74,23 +77,28 @@ class RidgePath:
     ridges: NDArray[np.float64]
     errors: NDArray[np.float64]
     norms: NDArray[np.float64]
+    n_factors: int = 2
 
     def __len__(self) -> int:
         return len(self.ridges)
 
     @classmethod
-    def of(cls, points: Sequence[tuple[float, float, float]]) -> RidgePath:
+    def of(cls, points: Sequence[tuple[float, float, float]], n_factors: int = 2) -> RidgePath:
         """Build a path from (ridge, error, norm) triples, in any order."""
         table = np.array(sorted(points, reverse=True), dtype=float).reshape(-1, 3)
-        return cls(*(np.ascontiguousarray(column) for column in table.T))
+        ridges, errors, norms = table.T.copy()
+        return cls(ridges, errors, norms, n_factors)
 
     def beside(self, rest: float) -> RidgePath:
         """Return the path with an error added that the factors cannot change."""
-        return RidgePath(self.ridges, np.hypot(self.errors, rest), self.norms)
+        return replace(self, errors=np.hypot(self.errors, rest))
 
     def scaled(self, factor: float) -> RidgePath:
         """Return the path of the problem for a multiple of A, shared out between the factors."""
-        return RidgePath(self.ridges * factor, self.errors * factor, self.norms * math.sqrt(factor))
+        share = 1 / self.n_factors
+        with np.errstate(over="ignore", under="ignore"):
+            ridges = self.ridges * np.float64(factor) ** (2 - 2 * share)
+        return replace(self, ridges=ridges, errors=self.errors * factor, norms=self.norms * factor**share)
 
     @cached_property
     def norm_exponent(self) -> float:
@@ -102,10 +110,10 @@ class RidgePath:
         """Whether the factors still grow where the path ends, while the error falls; None of a short path."""
         if len(self) > 1 and self.norms[-1] <= (1 + _LEVEL) * self.norms[-2]:
             return False
-        if len(self) < _TAIL or not self.ridges[0] >= _LONG * self.ridges[-1]:
+        if len(self) < _TAIL or not math.inf > self.ridges[0] >= _LONG * self.ridges[-1]:
             return None
         tail = self.norms[-_TAIL:]
-        rising = bool((np.diff(tail) > 0).all()) and self.norm_exponent < -_GROWTH
+        rising = bool((np.diff(tail) > 0).all()) and self.norm_exponent < -_GROWTH / (self.n_factors + 1)
         return rising and bool(self.errors[-1] < self.errors[-_TAIL])
 
     @cached_property
@@ -135,7 +143,7 @@ class RidgePath:
     def _slope(self, values: NDArray[np.float64]) -> float:
         """Slope of the logarithm against that of the ridge, over the smallest ridges."""
         x, y = self.ridges[-_TAIL:], values[-_TAIL:]
-        good = (x > 0) & (y > 0)
+        good = (x > 0) & (y > 0) & (x < math.inf)
         if good.sum() < 2:
             return 0.0
         return float(np.polyfit(np.log(x[good]), np.log(y[good]), 1)[0])
@@ -146,7 +154,7 @@ class RidgePath:
         Parameters
         ----------
         norm : float
-            ``(‖X‖² + ‖Y‖²)^½``, in the units of √A.
+            ``(Σ‖Xi‖²)^½``, in the units of ``A^(1/L)``.
 
         Returns
         -------
@@ -192,9 +200,12 @@ class RidgePath:
         return dict(zip(_NAMES, (self.ridges, self.errors, self.norms), strict=True))
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, Any]) -> RidgePath | None:
+    def from_arrays(cls, arrays: Mapping[str, Any], n_factors: int) -> RidgePath | None:
         """Rebuild a path from what a file holds; None if it holds none."""
-        return cls(*(arrays[name].astype(float) for name in _NAMES)) if _NAMES[0] in arrays else None
+        if _NAMES[0] not in arrays:
+            return None
+        ridges, errors, norms = (arrays[name].astype(float) for name in _NAMES)
+        return cls(ridges, errors, norms, n_factors)
 
     def sentences(self) -> tuple[str, str]:
         """Return what the path says of the factors, and the best errors at round norms, or at the end."""

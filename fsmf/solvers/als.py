@@ -13,16 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
-from fsmf.errors import OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.namespace import check_on_host, space_of
 from fsmf.ridge_paths import RidgePath
-from fsmf.solvers.base import Cost, Solution, WholeSolution, check_options
+from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
 from fsmf.solvers.problem import Relaxation
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_bound import best_bound
-from fsmf.solvers.problem_path import follow, follow_to_norm, judged
-from fsmf.solvers.problem_product import ProductProblem, is_general, product_cost, unweighted
+from fsmf.solvers.problem_path import PER_START, follow, follow_to_norm, judged, sought
+from fsmf.solvers.problem_product import ProductProblem, Values, is_general, product_cost, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
 from fsmf.solvers.problem_start import starting_points
@@ -56,7 +55,7 @@ _OVERHEAD = 3e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ALS:
+class ALS(Ridged):
     """Alternate between exact least-squares solutions for X and for Y.
 
     With Y fixed each row of X is a least-squares problem on its own support, and conversely; rows with equal
@@ -88,11 +87,11 @@ class ALS:
         by less than this fraction of it.
     ridge : float or "path"
         Weight λ ≥ 0 in ``‖A − X1 … XL‖² + λ Σ‖Xi‖²``, in the units of ``A^(2 − 2/L)``: those of A for a
-        pair. With λ > 0 a minimiser exists. For pairs, "path" follows the minimisers of a vanishing ridge,
-        and keeps what they tell as ``F.ridge_path``.
+        pair. With λ > 0 a minimiser exists. "path" follows the minimisers of a vanishing ridge, and keeps
+        what they tell as ``F.ridge_path``.
     max_norm : float, optional
-        For pairs, a bound on ``(‖X‖² + ‖Y‖²)^½``, in the units of √A: the ridge is found for which the
-        factors are that large, if smaller ones are not as good. Not together with a ridge.
+        A bound on ``(Σ‖Xi‖²)^½``, in the units of ``A^(1/L)``: the ridge is found for which the factors are
+        that large, if smaller ones are not as good. Not together with a ridge.
     initial : Factorization or tuple of arrays, optional
         Warm start: factors of the shapes of the supports, as they multiply.
     rng : int or numpy.random.Generator
@@ -147,40 +146,22 @@ class ALS:
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     by_parts: ClassVar[bool] = True
     anywhere: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        numbers = ["rtol"] + ["ridge"] * (not self._follows) + ["max_norm"] * (self.max_norm is not None)
-        check_options(self, counts=("starts", "max_sweeps"), numbers=numbers)
-        if self.max_norm is not None and (self.ridge or not self.max_norm):
-            raise OptionError(
-                f"max_norm must be above 0, and finds its own ridge; found max_norm={self.max_norm!r} and "
-                f"ridge={self.ridge!r}; give one of the two"
-            )
-
-    @property
-    def takes_weights(self) -> bool:
-        """Whether entries of A may be weighted: unless a ridge is sought."""
-        return not self.is_joint
-
-    @property
-    def _follows(self) -> bool:
-        """Whether a path of ridges was asked for."""
-        return isinstance(self.ridge, str) and self.ridge == "path"
+        self._check_ridge(counts=("starts", "max_sweeps"))
 
     @property
     def is_joint(self) -> bool:
         """Whether independent parts have to be solved together: one ridge is found for all."""
-        return self._follows or self.max_norm is not None
+        return self.seeks_ridge
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
         return False
 
     def refuses(self, structure: Structure) -> str | None:
-        """Return None, or the one sentence that says why not."""
-        if self.is_joint and (not structure.is_pair or structure.n_prescribed):
-            found = f"{len(structure.supports)}, {structure.n_prescribed} values prescribed"
-            return f"ALS with a ridge path or max_norm takes two free factors; found {found}"
+        """Return None: it takes any supports."""
         return None
 
     def predict(self, structure: Structure) -> Cost:
@@ -286,7 +267,7 @@ class ALS:
             return run
 
         points = ((X, Y) for X, Y, _ in self._starting_points(problem, shape))
-        search = (solve, points, self.starts, problem.norm, is_over)
+        search = (solve, points, PER_START * self.starts, problem.norm, is_over)
         if max_norm is not None:
             # What is stored in the user's precision, and added up, is to keep to the bound.
             bound = max_norm * 2.0 ** (-problem.exponent / 2) * (1 - 4 * problem.eps)
@@ -298,10 +279,35 @@ class ALS:
 
     def _solve_product(self, A: Any, part: Part, exponent: int, clock: Clock) -> WholeSolution:
         """Solve a product of any length, weighted or not, as a whole."""
-        ridge = float(self.ridge)
+        ridge = 0.0 if self.seeks_ridge else float(self.ridge)
         problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
         squares = LeastSquares(problem)
         points = starting_points(problem, part.structure, np.random.default_rng(self.rng), self.initial)
+
+        def descend(
+            problem: ProductProblem, values: Values, max_sweeps: int | None, rtol: float, start: int
+        ) -> Descent:
+            return alternate(
+                problem,
+                squares.of(problem),
+                values,
+                max_sweeps=max_sweeps or self.max_sweeps,
+                rtol=rtol,
+                clock=clock,
+                report=partial(self._tell, start=start, rest=0.0, clock=clock),
+            )
+
+        if self.seeks_ridge:
+            return sought(
+                problem,
+                part,
+                descend,
+                points,
+                count=self.starts,
+                max_norm=self.max_norm,
+                clock=clock,
+                name="ALS",
+            )
         best: Descent | None = None
         for start, values in zip(range(self.starts), points, strict=False):
             run = alternate(

@@ -17,7 +17,7 @@ from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["Cost", "Searched", "Solution", "Solver", "WholeSolution", "check_options"]
+__all__ = ["Cost", "Ridged", "Searched", "Solution", "Solver", "WholeSolution", "check_options"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,8 @@ class WholeSolution:
         Permutations of the outer sides, as `fsmf.Product` takes them.
     history : History
         What an iterative solver went through.
+    path : RidgePath or None
+        Of a solver that followed a vanishing ridge, for A as the solver was given it.
     """
 
     supports: Supports
@@ -130,6 +132,7 @@ class WholeSolution:
     rows: NDArray[Any] | None = None
     columns: NDArray[Any] | None = None
     history: History = field(default_factory=History)
+    path: RidgePath | None = None
 
 
 class Solver(Protocol):
@@ -174,6 +177,29 @@ class Solver(Protocol):
         divided by ``2**exponent``, which matters to options in the units of A. `rest` is the error that
         the part cannot change, and `elapsed` the seconds spent so far: for progress reports and budgets.
         """
+
+
+class Ridged:
+    """What solvers share whose objective has a ridge: given, vanishing along a path, or found for a norm."""
+
+    ridge: Any
+    max_norm: float | None
+
+    def _check_ridge(self, *, counts: Sequence[str]) -> None:
+        """Check all options of such a solver."""
+        follows = isinstance(self.ridge, str) and self.ridge == "path"
+        numbers = ["rtol"] + ["ridge"] * (not follows) + ["max_norm"] * (self.max_norm is not None)
+        check_options(self, counts=counts, numbers=numbers)
+        if self.max_norm is not None and (self.ridge or not self.max_norm):
+            raise OptionError(
+                f"max_norm must be above 0, and finds its own ridge; found max_norm={self.max_norm!r} and "
+                f"ridge={self.ridge!r}; give one of the two"
+            )
+
+    @property
+    def seeks_ridge(self) -> bool:
+        """Whether no ridge is given, but sought."""
+        return isinstance(self.ridge, str) or self.max_norm is not None
 
 
 def check_options(solver: Any, *, counts: Sequence[str], numbers: Sequence[str]) -> None:

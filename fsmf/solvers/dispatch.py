@@ -6,11 +6,12 @@ Rows are ordered by the strength of the promise. A new solver is a new row, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from fsmf.errors import InputTypeError, RefusedError
+from fsmf.errors import InputTypeError, OptionError, RefusedError
 from fsmf.solvers.als import ALS
-from fsmf.solvers.base import Solver
+from fsmf.solvers.base import Ridged, Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
@@ -18,7 +19,7 @@ from fsmf.solvers.quasi_newton import QuasiNewton
 from fsmf.solvers.variable_projection import VariableProjection
 from fsmf.tractability import Structure
 
-__all__ = ["SEARCH", "TABLE", "choose", "refusals", "searchers", "table_of"]
+__all__ = ["PATH", "SEARCH", "TABLE", "choose", "refusals", "ridged", "searchers", "table_of"]
 
 # Pairs start better in ALS, which knows what the dominant singular vectors of each class make.
 TABLE: tuple[Solver, ...] = (
@@ -28,6 +29,9 @@ TABLE: tuple[Solver, ...] = (
     ALS(),
     VariableProjection(),
 )
+
+# A ridge that is sought is followed by second-order steps, unless a pair is too large for them.
+PATH: tuple[Solver, ...] = (QuasiNewton(min_factors=3), VariableProjection(), ALS())
 
 # Where only constraints are given, supports are searched for first.
 SEARCH = PALM()
@@ -71,6 +75,31 @@ def table_of(solver: Any) -> Sequence[Solver]:
                 f"found {one!r}"
             )
     return table
+
+
+def ridged(solver: Any, *, ridge: float | str | None, max_norm: float | None) -> Any:
+    """Return the solvers asked for that take a ridge, or those that follow one best, with these options.
+
+    Raises
+    ------
+    OptionError
+        If none of those asked for takes one, or an option is out of range.
+    """
+    given = {name: value for name, value in (("ridge", ridge), ("max_norm", max_norm)) if value is not None}
+    if not given:
+        return solver
+    asked = () if solver is None else tuple(solver) if isinstance(solver, list | tuple) else (solver,)
+    searching = [one for one in asked if isinstance(one, PALM)]
+    others = [one for one in asked if not isinstance(one, PALM)]
+    sought = isinstance(ridge, str) or max_norm is not None
+    table = table_of(others) if others else PATH if sought else TABLE
+    takers: list[Any] = [one for one in table if isinstance(one, Ridged)]
+    if not takers:
+        names = " and ".join(type(one).__name__ for one in others)
+        raise OptionError(
+            f"{' and '.join(given)} cannot be given to {names}; leave solver= out, or use ALS()"
+        )
+    return [*searching, *(replace(one, **given) for one in takers)]
 
 
 def choose(structure: Structure, solver: Any = None, *, weighted: bool = False) -> Solver:

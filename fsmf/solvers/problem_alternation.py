@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fsmf.factorization import Status
 from fsmf.product_certificates import StationaryProduct
@@ -15,6 +18,8 @@ from fsmf.solvers.problem_trail import LARGE, Clock, Trail
 from fsmf.tractability import Structure
 
 __all__ = ["Descent", "alternate", "whole_solution"]
+
+Array = NDArray[Any]
 
 # Sweeps in a row that must gain less than `rtol` before a start counts as converged.
 _PATIENCE = 3
@@ -43,6 +48,11 @@ class Descent(Trail):
     def note(self, clock: Clock) -> None:
         """Record where it is."""
         self.record(math.sqrt(self.squared_error), self.norm, clock)
+
+    @property
+    def factors(self) -> tuple[Array, ...]:
+        """The values, as a path follows them."""
+        return tuple(self.values)
 
     @property
     def is_exact(self) -> bool:

@@ -16,28 +16,29 @@ from fsmf.solvers.problem_alternation import Descent
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_trail import Clock
 
-__all__ = ["GaussNewton", "Pack", "descend"]
+__all__ = ["FORMED", "TINY", "GaussNewton", "Pack", "descend"]
 
 Array = NDArray[Any]
 
 # Unknowns of normal equations that are formed; more are met by conjugate gradients, in so many steps.
-_FORMED, _STEPS, _ENOUGH = 2000, 100, 1e-6
+FORMED, _STEPS, _ENOUGH = 2000, 100, 1e-6
 
 # Starts go side by side as long as their normal equations hold so few numbers, and take so few operations:
 # more than that gain nothing by it.
 _HELD, _WORK = 1 << 23, 1 << 26
 
 # Damping at first, its bounds, and by how much it changes after good and bad steps.
-_FIRST, _RANGE, _EASE, _CURB = 1e-2, (1e-14, 1e6), 5.0, 4.0
+FIRST, _RANGE, _EASE, _CURB = 1e-2, (1e-14, 1e6), 5.0, 4.0
 
-# Steps in a row that must gain less than `rtol` before a start counts as converged.
-_PATIENCE = 3
+# Steps in a row that must gain less than `rtol` before a start counts as converged; one that is damped less
+# than this, and promises less, is enough.
+_PATIENCE, _FREE = 3, 1e-6
 
 # A start is abandoned after so many steps when the best is further away than the last step times this.
 _PROBATION, _HOPE = 30, 300
 
 # Damping of what is projected out, in units of the largest diagonal entry: only against singularity.
-_TINY = 1e-13
+TINY = 1e-13
 
 
 class Pack:
@@ -118,7 +119,7 @@ class GaussNewton:
     @property
     def is_formed(self) -> bool:
         """Whether normal equations are formed."""
-        return self.size <= _FORMED
+        return self.size <= FORMED
 
     @property
     def at_once(self) -> int:
@@ -201,7 +202,7 @@ class GaussNewton:
         peak = np.where(peak > 0, peak, 1.0)[:, None]
         extra = np.repeat(peak * damping[:, None], self.size, axis=1)
         if len(self.free) > 1:
-            extra[:, self._slices[self.projected]] = _TINY * peak
+            extra[:, self._slices[self.projected]] = TINY * peak
         return extra + self.problem.ridge
 
     def _moved(self, pack: Pack, change: Array, which: Sequence[int]) -> Pack:
@@ -220,7 +221,7 @@ class GaussNewton:
         normal = self._block(pack, i, i)
         diagonal = np.einsum("skk->sk", normal)
         peak = diagonal.real.max(axis=1, keepdims=True, initial=0)
-        diagonal += _TINY * np.where(peak > 0, peak, 1.0) + self.problem.ridge
+        diagonal += TINY * np.where(peak > 0, peak, 1.0) + self.problem.ridge
         change = np.linalg.solve(normal, self._target(pack, i)[:, :, None])[:, :, 0]
         return self._moved(pack, change, [i])
 
@@ -279,6 +280,7 @@ def descend(
     max_steps: int,
     rtol: float,
     best: float = math.inf,
+    damping: float = FIRST,
     report: Callable[[Descent, int], bool] = lambda run, step: False,
 ) -> bool:
     """Step from all starts side by side, until each has converged, or is far behind the best objective known.
@@ -290,14 +292,15 @@ def descend(
         done[0].status = Status.CONVERGED
         return False
     pack = newton.pack([run.values for run in active])
-    damping, idle = np.full(len(active), _FIRST), np.zeros(len(active), dtype=int)
+    damped, idle = np.full(len(active), damping), np.zeros(len(active), dtype=int)
     for step in range(1, max_steps + 1):
-        tried, predicted = newton.step(pack, damping)
+        tried, predicted = newton.step(pack, damped)
+        surely = (damped <= _FREE) & (predicted <= rtol * pack.objective)
         gain = pack.objective - tried.objective
         better = np.isfinite(gain) & (gain > 0)
         factor = np.where(better & (gain > 0.1 * predicted), 1.0, _CURB)
         factor = np.where(better & (gain > 0.5 * predicted), 1 / _EASE, factor)
-        damping = np.clip(damping * factor, *_RANGE)
+        damped = np.clip(damped * factor, *_RANGE)
         idle = np.where(better & (gain > rtol * pack.objective), 0, idle + 1)
         pack = pack.replaced(better, tried)
         for s, run in enumerate(active):
@@ -306,7 +309,7 @@ def descend(
             run.note(clock)
         best = min(best, *pack.objective)
         settled = np.array([run.is_settled for run in active])
-        settled |= (idle >= _PATIENCE) & (better | (damping >= _RANGE[1]))
+        settled |= surely | (idle >= _PATIENCE) & (better | (damped >= _RANGE[1]))
         for run, is_settled in zip(active, settled, strict=True):
             run.status = Status.CONVERGED if is_settled else run.status
         stops = [report(run, step) for run in active]
@@ -317,7 +320,7 @@ def descend(
         if clock.is_over() or not stay.any():
             break
         if not stay.all():
-            pack, damping, idle = pack.take(stay), damping[stay], idle[stay]
+            pack, damped, idle = pack.take(stay), damped[stay], idle[stay]
             active = [run for run, goes_on in zip(active, stay, strict=True) if goes_on]
     return False
 

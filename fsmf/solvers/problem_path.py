@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count as counted
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
-from fsmf.errors import NotAttainedWarning
+from fsmf.errors import NotAttainedWarning, OptionError
 from fsmf.factorization import Status
+from fsmf.kernels.product_descent import value_and_gradient
 from fsmf.ridge_paths import RidgePath
+from fsmf.solvers.base import WholeSolution
+from fsmf.solvers.problem_alternation import Descent, whole_solution
+from fsmf.solvers.problem_product import ProductProblem, Values
+from fsmf.solvers.problem_trail import Clock
+from fsmf.tractability import Part
 from fsmf.warning import warn_caller
 
-__all__ = ["Run", "Solve", "follow", "follow_to_norm", "judged"]
+__all__ = ["PER_START", "Descend", "Run", "Solve", "follow", "follow_to_norm", "judged", "sought"]
 
 Factors = tuple[NDArray[Any], ...]
 
-# Ridges in units of ‖A‖: where all starts compete, and the range of a path, a half decade a step.
-_ARENA, _FIRST, _LAST, _RATIO = 3e-3, 3e-2, 1e-12, math.sqrt(10)
+# Ridges in units of ‖A‖^(2 − 2/L): where all starts compete, the first at which any is more than zero; and
+# the range of a path, a half decade a step.
+_ARENAS, _FIRST, _LAST, _RATIO = (3e-3, 3e-4, 3e-5, 3e-6), 3e-2, 1e-12, math.sqrt(10)
 
-# Sweeps of a start in the arena, how many starts for each that is asked for, and how many of the best go two
-# steps on before one is taken.
-_TRIED, _PER_START, _FINALISTS = 40, 4, 3
+# Sweeps of a start in the arena, how many starts for each that is asked for, how many of the best go on, to
+# the arena times these, before one is taken; and where those join that are good for small ridges only.
+_TRIED, PER_START, _FINALISTS, _FURTHER, _LATE = 40, 4, 3, (0.1, 0.01), 1e-3
+
+# Factors that cost less than this share of the squared error have gone to zero.
+_COLLAPSED = 1e-6
+
+# At most so many starts compete where the path of a product is followed, fewer of many unknowns.
+_MOST_STARTS, _UNKNOWNS = 16, 1 << 22
 
 # Relative gains below which sweeps end: while starts compete, and on the path.
 _ROUGH, _FINE = 1e-4, 1e-9
@@ -37,10 +53,13 @@ _LEVEL, _LEVEL_NORM = 1e-6, 1e-3
 # A path ends when so many of its points in a row do not converge in the sweeps allowed.
 _LOST = 3
 
+# Steps on factors of one norm.
+_STEPS = 1000
+
 # How near to the norm asked for counts as there, and how many ridges may be tried.
 _NEAR, _TRIES = 1e-3, 40
 
-# A ridge, in units of ‖A‖, at which nothing but zero is worth its penalty.
+# A ridge, in the units of ridges, at which nothing but zero is worth its penalty.
 _MOST = 2.0
 
 
@@ -93,7 +112,8 @@ class _Trail(Generic[R]):
     def path(self) -> RidgePath:
         """All points as numbers; those that did not converge only where nothing else did."""
         sound = [point for point in self.points if point[1].status is Status.CONVERGED] or self.points[:1]
-        return RidgePath.of([(ridge, math.sqrt(run.squared_error), run.norm) for ridge, run in sound])
+        points = [(ridge, math.sqrt(run.squared_error), run.norm) for ridge, run in sound]
+        return RidgePath.of(points, len(sound[0][1].factors))
 
     @property
     def is_lost(self) -> bool:
@@ -112,37 +132,53 @@ def _extrapolated(now: NDArray[Any], before: NDArray[Any], step: float) -> NDArr
     return power
 
 
-def _best_start(solve: Solve[R], starts: Iterator[Factors], count: int, norm: float) -> R:
-    """Let starts compete at one ridge, then the best at smaller ones; the winner, at the first ridge."""
-    ridge = _ARENA * norm
-    runs = []
-    for _, factors in zip(range(_PER_START * count), starts, strict=False):
-        runs.append(solve(ridge, factors, _TRIED, _ROUGH))
-        if runs[-1].status is Status.STOPPED:
-            return runs[-1]
+def _best_start(
+    solve: Solve[R], starts: Iterator[Factors], count: int, unit: float, late: Sequence[Factors] = ()
+) -> tuple[float, R]:
+    """Let starts compete at one ridge, then the best at smaller ones; a ridge, and the winner there."""
+    points = [factors for _, factors in zip(range(count), starts, strict=False)]
+    for arena in _ARENAS:
+        ridge, runs = arena * unit, []
+        for factors in points:
+            runs.append(solve(ridge, factors, _TRIED, _ROUGH))
+            if runs[-1].status is Status.STOPPED:
+                return ridge, runs[-1]
+        if not all(_is_collapsed(run) for run in runs):
+            break
     best = sorted(runs, key=lambda run: run.objective)[:_FINALISTS]
-    later = []
-    for run in best:
-        further = solve(ridge / 10, run.factors, 2 * _TRIED, _ROUGH)
-        later.append(solve(ridge / 100, further.factors, 2 * _TRIED, _ROUGH).objective)
-    return best[int(np.argmin(later))]
+    further = best
+    for share in (*_FURTHER, *([_LATE] if late else [])):
+        further = [solve(share * ridge, run.factors, 2 * _TRIED, _ROUGH) for run in further]
+    if not late:
+        return ridge, best[int(np.argmin([run.objective for run in further]))]
+    further += [solve(_LATE * ridge, factors, 2 * _TRIED, _ROUGH) for factors in late]
+    return _LATE * ridge, min(further, key=lambda run: run.objective)
 
 
 def follow(
-    solve: Solve[R], starts: Iterator[Factors], count: int, norm: float, is_over: Callable[[], bool]
+    solve: Solve[R],
+    starts: Iterator[Factors],
+    count: int,
+    unit: float,
+    is_over: Callable[[], bool],
+    late: Sequence[Factors] = (),
 ) -> tuple[R, RidgePath]:
-    """Follow the path from the best of several starts down to where nothing changes, or to rounding."""
-    if not norm:
-        return solve(0.0, next(starts), 1, _FINE), RidgePath.of([(0.0, 0.0, 0.0)])
-    first = _best_start(solve, starts, count, norm)
+    """Follow the path from the best of several starts down to where nothing changes, or to rounding.
+
+    The unit is that of ridges. Late starts compete where the ridge is small.
+    """
+    if not unit:
+        run = solve(0.0, next(starts), 1, _FINE)
+        return run, RidgePath.of([(0.0, 0.0, 0.0)], len(run.factors))
+    ridge, first = _best_start(solve, starts, count, unit, late)
     trail = _Trail(solve)
-    ridge, run = _ARENA * norm, trail.at(_ARENA * norm, first.factors)
-    while ridge < _FIRST * norm and not _is_ended(run, is_over):
+    run = trail.at(ridge, first.factors)
+    while ridge < _FIRST * unit and not _is_ended(run, is_over):
         ridge *= _RATIO
         run = trail.at(ridge)
     trail.points.sort(key=lambda point: -point[0])
     ridge, run = trail.points[-1]
-    while ridge / _RATIO > _LAST * norm and not _is_ended(run, is_over):
+    while ridge / _RATIO > _LAST * unit and not _is_ended(run, is_over):
         last = run
         run = trail.at(ridge / _RATIO)
         ridge /= _RATIO
@@ -156,17 +192,18 @@ def follow_to_norm(
     solve: Solve[R],
     starts: Iterator[Factors],
     count: int,
-    norm: float,
+    unit: float,
     is_over: Callable[[], bool],
+    late: Sequence[Factors] = (),
     *,
     max_norm: float,
 ) -> R:
     """Find the ridge whose minimiser has a given norm; ridge 0 if the factors are no larger without one."""
-    if not norm:
+    if not unit:
         return solve(0.0, next(starts), 1, _FINE)
     trail = _Trail(solve)
-    ridge = _ARENA * norm
-    run = trail.at(ridge, _best_start(solve, starts, count, norm).factors)
+    ridge, first = _best_start(solve, starts, count, unit, late)
+    run = trail.at(ridge, first.factors)
     inside: tuple[float, R] | None = None
     outside: tuple[float, R] | None = None
     for attempt in range(_TRIES):
@@ -175,7 +212,7 @@ def follow_to_norm(
             inside = ridge, run
             if run.norm >= (1 - _NEAR) * max_norm or is_over() or run.status is Status.STOPPED:
                 break
-            if outside is None and (level or ridge <= _LAST * norm):
+            if outside is None and (level or ridge <= _LAST * unit):
                 free = trail.at(0.0, run.factors)
                 inside = (0.0, free) if free.norm <= max_norm else inside
                 break
@@ -183,7 +220,7 @@ def follow_to_norm(
             outside = ridge, run
         if inside is None:
             ridge *= _RATIO
-            if ridge > _MOST * norm or _is_ended(run, is_over):
+            if ridge > _MOST * unit or _is_ended(run, is_over):
                 break
             run = trail.at(ridge)
         elif outside is None:
@@ -197,7 +234,7 @@ def follow_to_norm(
     if inside is None:
         # Hardly anything fits, or time is up: zero fits, and is what so large a ridge leaves.
         ended = run.status
-        run = solve(_MOST * norm, tuple(np.zeros_like(factor) for factor in run.factors), 1, _FINE)
+        run = solve(_MOST * unit, tuple(np.zeros_like(factor) for factor in run.factors), 1, _FINE)
         run.status = ended
         return run
     return inside[1]
@@ -214,6 +251,11 @@ def _share(inside: float, outside: float, wanted: float) -> float:
 
 def _is_ended(run: Run, is_over: Callable[[], bool]) -> bool:
     return run.status is Status.STOPPED or is_over()
+
+
+def _is_collapsed(run: Run) -> bool:
+    """Whether the factors have gone to zero: of three or more it is a local minimum with any ridge."""
+    return run.objective - run.squared_error <= _COLLAPSED * run.squared_error
 
 
 def _is_level(last: Run, run: Run) -> bool:
@@ -234,3 +276,93 @@ def judged(path: RidgePath | None, *, ridge: float) -> Status | None:
         NotAttainedWarning,
     )
     return Status.FACTORS_GROW
+
+
+# Descend from these values, in at most so many steps (None: as many as are allowed), until they gain less
+# than this; the last is the number of the descent.
+Descend = Callable[[ProductProblem, Values, int | None, float, int], Descent]
+
+
+def sought(
+    problem: ProductProblem,
+    part: Part,
+    descend: Descend,
+    starts: Iterator[Values],
+    late: Sequence[Values] = (),
+    *,
+    count: int,
+    max_norm: float | None,
+    clock: Clock,
+    name: str,
+) -> WholeSolution:
+    """Follow a vanishing ridge of a product, or find the one of a given norm of the factors."""
+    numbers, stopped, L = counted(), False, len(problem)
+    above: Descent | None = None
+    # What is stored in the user's precision, and added up, is to keep to the bound.
+    bound = (
+        math.inf if max_norm is None else max_norm * 2.0 ** (-problem.exponent / L) * (1 - 4 * problem.eps)
+    )
+    unit = problem.norm ** (2 - 2 / L) if problem.norm or not part.structure.n_prescribed else 1.0
+
+    def is_over() -> bool:
+        return stopped or clock.is_over()
+
+    def solve(ridge: float, factors: Factors, max_steps: int | None, rtol: float) -> Descent:
+        nonlocal stopped, above
+        number, values = next(numbers), problem.holding(list(factors))
+        if stopped:
+            return Descent(problem.ridged(ridge), values)
+        run = descend(problem.ridged(ridge), values, max_steps, rtol, number)
+        stopped = run.status is Status.STOPPED
+        if bound < run.norm < (math.inf if above is None else above.norm):
+            above = run
+        return run
+
+    points, later = map(tuple, starts), [tuple(values) for values in late]
+    count = min(PER_START * count, _MOST_STARTS, 1 + _UNKNOWNS // max(1, problem.n_unknowns) ** 2)
+    path = None
+    if max_norm is None:
+        run, path = follow(solve, points, count, unit, is_over, later)
+        if path.grows is False and not is_over():
+            run = solve(0.0, run.factors, None, _FINE)
+    else:
+        least = problem.factor_norm(problem.holding([np.zeros(support.nnz) for support in problem.supports]))
+        if least > bound:
+            raise OptionError(
+                f"max_norm must be above the norm of the prescribed values, {least:.4g}; found {max_norm!r}"
+            )
+        run = follow_to_norm(solve, points, count, unit, is_over, later, max_norm=bound)
+        if (
+            above is not None
+            and run.norm < (1 - _NEAR) * bound
+            and not (part.structure.n_prescribed or is_over())
+        ):
+            # The norm jumps over the bound: then no minimiser with a ridge has it.
+            run = min(run, _on_sphere(problem, above.values, bound), key=lambda run: run.squared_error)
+    if stopped:
+        run.status = Status.STOPPED
+    said = None if is_over() else judged(path, ridge=run.problem.ridge)
+    status = said or run.warned(0.0, ridge=run.problem.ridge, name=name)
+    return replace(whole_solution(run, part.structure, status), path=path)
+
+
+def _on_sphere(problem: ProductProblem, values: Values, norm: float) -> Descent:
+    """Descend over factors of a given norm, from given ones made as large; the ridge is the multiplier."""
+    free = problem.ridged(0.0).in_values
+    start = np.concatenate(values)
+
+    def on_sphere(z: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        size = float(np.linalg.norm(z))
+        own = z.view(start.dtype)
+        value, gradient = value_and_gradient(free, own * (norm / size))
+        gradient = gradient.view(np.float64)
+        return value, norm / size * (gradient - z * (z @ gradient) / size**2)
+
+    found = minimize(
+        on_sphere, start.view(np.float64), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS}
+    )
+    z = found.x.view(start.dtype) * (norm / float(np.linalg.norm(found.x)))
+    gradient = value_and_gradient(free, z)[1]
+    run = Descent(problem.ridged(max(0.0, -float(np.vdot(z, gradient).real) / (2 * norm**2))), free.split(z))
+    run.status = Status.CONVERGED if found.success else Status.OUT_OF_BUDGET
+    return run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -84,6 +85,18 @@ class ProductProblem:
 
     def __len__(self) -> int:
         return len(self.supports)
+
+    @property
+    def n_unknowns(self) -> int:
+        """How many entries of the factors are free."""
+        return sum(support.nnz - support.n_prescribed for support in self.supports)
+
+    def ridged(self, ridge: float) -> ProductProblem:
+        """Return the problem with another ridge; what the supports tell is kept."""
+        other = copy(self)
+        object.__setattr__(other, "ridge", ridge)
+        other.__dict__.pop("in_values", None)
+        return other
 
     @property
     def eps(self) -> float:
@@ -190,7 +203,8 @@ class ProductProblem:
                 for support, index in ((self.supports[i], own), (self.supports[i + 1], k)):
                     if isinstance(support, FixedSupport):
                         movable[index[support.positions]] = False
-                scale = np.divide(y, x, out=np.ones(r), where=movable) ** 0.25
+                # Roots first: the quotient of the squares may be no float.
+                scale = np.divide(y**0.25, x**0.25, out=np.ones(r), where=movable)
                 values[i], values[i + 1] = values[i] * scale[own], values[i + 1] / scale[k]
         return values
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,12 @@ class LeastSquares:
                 left_labels, right_labels, problem.places, supports, strict=True
             )
         ]
+
+    def of(self, problem: ProductProblem) -> LeastSquares:
+        """Return the same for a problem that differs in its ridge."""
+        other = copy(self)
+        other.problem = problem
+        return other
 
     def sweep(self, values: Values) -> tuple[Values, float]:
         """Solve for each factor from left to right; the values, and the squared error."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.factorization import Status
 from fsmf.kernels.product_descent import Descending
-from fsmf.solvers.base import Cost, WholeSolution, check_options
+from fsmf.solvers.base import Cost, Ridged, WholeSolution
 from fsmf.solvers.problem_alternation import Descent, whole_solution
 from fsmf.solvers.problem_newton import GaussNewton, descend
+from fsmf.solvers.problem_newton_path import newton_path
 from fsmf.solvers.problem_product import ProductProblem, Values, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import chain_points, equilibrated, perturbed
@@ -41,12 +43,15 @@ _NOISE, _KICKS = 1e-3, (0.03, 0.1)
 # The best of at most so many unknowns is finished by Gauss-Newton steps, at most so many.
 _FINISHED, _FINISH = 400, 60
 
+# On a path of ridges so many steps stand for one of those that others make.
+_CHEAPER = 10
+
 # Operations per entry of a factor and row of A in a step, and what a step costs besides.
 _PER_ENTRY, _OVERHEAD = 8.0, 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuasiNewton:
+class QuasiNewton(Ridged):
     """Let many starts compete in compiled quasi-Newton steps, and finish the best.
 
     The values of all factors descend together by limited-memory BFGS steps. Starts compete in fields, each
@@ -65,7 +70,9 @@ class QuasiNewton:
         Time for everything, in seconds.
     rtol : float
         A start has converged when three steps in a row lower the objective by less than this fraction of it.
-    ridge : float
+    ridge : float or "path"
+        As for `ALS`.
+    max_norm : float, optional
         As for `ALS`.
     initial : Factorization or tuple of arrays, optional
         Warm start, as for `ALS`; perturbations of it are among the starts.
@@ -108,7 +115,8 @@ class QuasiNewton:
     max_steps: int = 20_000
     max_seconds: float | None = None
     rtol: float = 1e-7
-    ridge: float = 0.0
+    ridge: float | Literal["path"] = 0.0
+    max_norm: float | None = None
     initial: Any = None
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
@@ -120,7 +128,7 @@ class QuasiNewton:
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_options(self, counts=("starts", "max_steps", "min_factors"), numbers=("rtol", "ridge"))
+        self._check_ridge(counts=("starts", "max_steps", "min_factors"))
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
@@ -148,14 +156,37 @@ class QuasiNewton:
     ) -> WholeSolution:
         """Solve the whole; see `Solver.solve`."""
         clock = Clock(elapsed, self.max_seconds)
-        problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
+        ridge = 0.0 if self.seeks_ridge else float(self.ridge)
+        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
+        if self.seeks_ridge:
+            return newton_path(self, problem, part, clock, partial(self._descend, clock))
         race = _Race(self, problem, part.structure, clock)
         best = race.run()
         if race.is_stopped:
             best.status = Status.STOPPED
         name, supports = type(self).__name__, unweighted(part)
-        status = best.warned(best.norm, ridge=self.ridge, name=name, supports=supports)
+        status = best.warned(best.norm, ridge=ridge, name=name, supports=supports)
         return whole_solution(best, part.structure, status)
+
+    def _descend(
+        self,
+        clock: Clock,
+        problem: ProductProblem,
+        values: Values,
+        max_steps: int | None,
+        rtol: float,
+        start: int,
+    ) -> Descent:
+        """Descend from one point; `Descend` says how. Its steps are cheap, and gain as much less."""
+        run = _Run(problem, values, problem.in_values.compiled(), start)
+        limit = self.max_steps if max_steps is None else _CHEAPER * max_steps
+        stopped = False
+        while run.steps < limit and not (run.has_ended or stopped or clock.is_over()):
+            run.go(min(_PIECE, limit - run.steps), rtol, clock)
+            stopped = tell(self.callback, run, run.steps, start=start, clock=clock)
+        found = run.descent()
+        found.status = Status.STOPPED if stopped else found.status
+        return found
 
 
 class _Race:

@@ -6,16 +6,18 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, count, islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
 from fsmf.factorization import Status
-from fsmf.solvers.base import Cost, WholeSolution, check_options
+from fsmf.solvers.base import Cost, Ridged, WholeSolution
 from fsmf.solvers.problem_alternation import Descent, whole_solution
-from fsmf.solvers.problem_newton import GaussNewton, descend
+from fsmf.solvers.problem_newton import FORMED, descend
+from fsmf.solvers.problem_newton_path import newton_path
+from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
 from fsmf.solvers.problem_peeling import peeled
 from fsmf.solvers.problem_product import ProductProblem, product_cost, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
@@ -35,7 +37,7 @@ _PERTURBED, _KICKS = 0.4, (0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariableProjection:
+class VariableProjection(Ridged):
     """Descend from many starts by damped Gauss-Newton steps, one factor eliminated.
 
     The objective is seen as one of all factors but the largest, which least squares eliminates; its
@@ -53,7 +55,9 @@ class VariableProjection:
         Time for everything, in seconds.
     rtol : float
         A start has converged when three steps in a row lower the objective by less than this fraction of it.
-    ridge : float
+    ridge : float or "path"
+        As for `ALS`.
+    max_norm : float, optional
         As for `ALS`.
     initial : Factorization or tuple of arrays, optional
         Warm start, as for `ALS`.
@@ -95,7 +99,8 @@ class VariableProjection:
     max_steps: int = 300
     max_seconds: float | None = None
     rtol: float = 1e-8
-    ridge: float = 0.0
+    ridge: float | Literal["path"] = 0.0
+    max_norm: float | None = None
     initial: Any = None
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
@@ -106,14 +111,19 @@ class VariableProjection:
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_options(self, counts=("starts", "max_steps"), numbers=("rtol", "ridge"))
+        self._check_ridge(counts=("starts", "max_steps"))
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
         return False
 
     def refuses(self, structure: Structure) -> str | None:
-        """Return None: it takes any supports."""
+        """Return None, or the one sentence that says why not."""
+        if self.seeks_ridge and structure.n_parameters > FORMED and not PairNewton.fits(structure.supports):
+            return (
+                f"VariableProjection with a ridge path or max_norm takes at most {FORMED} parameters, or "
+                f"pairs of a few hundred rows and columns; found {structure.n_parameters}"
+            )
         return None
 
     def predict(self, structure: Structure) -> Cost:
@@ -128,8 +138,11 @@ class VariableProjection:
     ) -> WholeSolution:
         """Solve the whole; see `Solver.solve`."""
         clock = Clock(elapsed, self.max_seconds)
-        problem = ProductProblem.of(A, part, ridge=self.ridge, exponent=exponent)
-        newton, rng = GaussNewton(problem), np.random.default_rng(self.rng)
+        ridge = 0.0 if self.seeks_ridge else float(self.ridge)
+        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
+        if self.seeks_ridge:
+            return newton_path(self, problem, part, clock)
+        newton, rng = newton_for(problem, one=False), np.random.default_rng(self.rng)
         own = max(1, round(self.starts * (1 - _PERTURBED)))
         runs: list[Descent] = []
         portfolio = self._portfolio(problem, part.structure, rng, clock)
@@ -161,7 +174,7 @@ class VariableProjection:
         if stopped:
             best.status = Status.STOPPED
         name, supports = type(self).__name__, unweighted(part)
-        status = best.warned(best.norm, ridge=self.ridge, name=name, supports=supports)
+        status = best.warned(best.norm, ridge=ridge, name=name, supports=supports)
         return whole_solution(best, part.structure, status)
 
     def _portfolio(

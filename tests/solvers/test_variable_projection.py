@@ -50,7 +50,7 @@ def test_steps_by_conjugate_gradients_are_those_of_the_formed_equations(name, we
     pack = newton.pack([newton.problem.random(np.random.default_rng(0))])
     monkeypatch.setattr(newton, "_project", lambda pack: pack)
     formed, foreseen = newton.step(pack, np.array([1e-2]))
-    monkeypatch.setattr("fsmf.solvers.problem_newton._FORMED", 0)
+    monkeypatch.setattr("fsmf.solvers.problem_newton.FORMED", 0)
     monkeypatch.setattr("fsmf.solvers.problem_newton._ENOUGH", 1e-14)
     monkeypatch.setattr("fsmf.solvers.problem_newton._STEPS", 10_000)
     found, predicted = newton.step(pack, np.array([1e-2]))
