@@ -58,8 +58,9 @@ class SearchBound(BlockBracket):
     -----
     The directions of a class of p components on the rows R are p vectors, the identity on p of the rows and
     of modulus at most 1 on the others. Faces are the choices of these p rows, of all classes that are not
-    complete, in lexicographic order; entries are numbered by class, then by vector, then by row. `verify`
-    cuts the boxes again and bounds each that is left with other linear algebra than the solver's.
+    complete, in lexicographic order; entries are numbered by class, then by vector, then by row; of a complex
+    matrix each counts twice, for its real part and then for its imaginary part. `verify` cuts the boxes again
+    and bounds each that is left with other linear algebra than the solver's.
 
     Examples
     --------
@@ -144,9 +145,6 @@ class SearchBound(BlockBracket):
                 continue
             used = np.concatenate([used, own])
             piece = np.where(reach, dense(A), 0)
-            if np.iscomplexobj(piece):
-                yield math.nan
-                continue
             sides = (right[own].T, left[:, own].T) if turned else (left[:, own], right[own])
             yield _Boxes(piece.T if turned else piece, *sides).proved(self.axes[t])
 
@@ -167,7 +165,7 @@ class _Boxes:
     """One part seen from one side."""
 
     def __init__(self, A: Array, left: Array, right: Array) -> None:
-        self._A = A.astype(float)
+        self._A = A.astype(np.result_type(A, float))
         classes: dict[tuple[bytes, bytes], list[int]] = {}
         for k in range(left.shape[1]):
             if left[:, k].any() and right[k].any():
@@ -189,6 +187,10 @@ class _Boxes:
                 width += len(members)
         self._width = width
 
+    @property
+    def _is_complex(self) -> bool:
+        return np.iscomplexobj(self._A)
+
     def proved(self, axes: Array) -> float:
         """The least bound of all boxes that were not cut; NaN if they were not cut as said."""
         least, batch = math.inf, []
@@ -207,13 +209,13 @@ class _Boxes:
         """Centres and half widths of the boxes that were not cut."""
         choices = (combinations(span.rows, len(span.places)) for span in self._spans)
         for chosen in product(*choices):
-            centre, width = np.zeros((2, len(self._A), self._width))
+            centre, width = np.zeros((2, len(self._A), self._width), self._A.dtype)
             entries = []
             for span, identity in zip(self._spans, chosen, strict=True):
                 centre[list(identity), span.places] = 1
                 entries += [(i, k) for k in span.places for i in span.rows if i not in identity]
             for entry in entries:
-                width[entry] = 1
+                width[entry] = 1 + 1j if self._is_complex else 1
             waiting = [(centre, width)]
             while waiting:
                 middle, half = waiting.pop()
@@ -221,18 +223,20 @@ class _Boxes:
                 if axis < 0:
                     yield middle, half
                     continue
-                entry, half = entries[axis], half.copy()
-                half[entry] /= 2
+                side, turn = divmod(axis, 2) if self._is_complex else (axis, 0)
+                entry, half = entries[side], half.copy()
+                cut = half[entry].imag / 2 * 1j if turn else half[entry].real / 2
+                half[entry] -= cut
                 lower, upper = middle.copy(), middle.copy()
-                lower[entry] -= half[entry]
-                upper[entry] += half[entry]
+                lower[entry] -= cut
+                upper[entry] += cut
                 waiting += [(upper, half), (lower, half)]
         if next(axes, None) is not None:
             raise IndexError("boxes are left over")
 
     def _below(self, centre: Array, width: Array) -> float:
         """The least bound on the squared error among some boxes."""
-        total, linear = np.zeros(len(centre)), np.zeros(centre.shape)
+        total, linear = np.zeros(len(centre)), np.zeros_like(centre)
         for number in range(self._kind_of.max() + 1):
             columns = np.flatnonzero(self._kind_of == number)
             spans = [span for span in self._spans if span.columns[columns[0]]]
@@ -240,9 +244,9 @@ class _Boxes:
             target = self._A[np.ix_(rows, columns)]
             places = [k for span in spans for k in span.places]
             if not places:
-                total += np.sum(target**2)
+                total += np.sum(np.abs(target) ** 2)
                 continue
-            X, H = centre[:, rows][:, :, places], width[:, rows][:, :, places]
+            X, H = centre[:, rows][:, :, places], np.abs(width[:, rows][:, :, places])
             free = _one_free(target, X, H, [len(span.places) for span in spans])
             if len(places) > len(rows):
                 total += free
@@ -255,14 +259,20 @@ class _Boxes:
             R = target - X @ Y
             turned = np.linalg.norm(np.abs(R).swapaxes(1, 2) @ H, axis=2) / np.where(good, margin, 1)[:, None]
             moved = np.linalg.norm(H @ np.abs(Y), axis=1)
-            value = np.sum(R**2, axis=(1, 2)) - np.sum(turned**2 + 2 * turned * moved, axis=1)
+            value = np.sum(np.abs(R) ** 2, axis=(1, 2)) - np.sum(turned**2 + 2 * turned * moved, axis=1)
             value[~good] = 0
             taken = value >= free
             total += np.where(taken, value, free)
             for place, k in enumerate(places):
-                slope = np.einsum("bij,bj->bi", R, Y[:, place])
+                slope = np.einsum("bij,bj->bi", R, Y[:, place].conj())
                 linear[:, rows, k] += np.where((taken & good)[:, None], slope, 0)
-        total -= 2 * np.sum(np.abs(linear) * width, axis=(1, 2)) + _LOST * np.sum(self._A**2)
+        lost = np.abs(linear.real) * width.real + np.abs(linear.imag) * width.imag
+        total -= 2 * np.sum(lost, axis=(1, 2)) + _LOST * np.sum(np.abs(self._A) ** 2)
+        # Entries need have no modulus above 1.
+        off = [
+            np.maximum(np.abs(x) - h, 0) for x, h in ((centre.real, width.real), (centre.imag, width.imag))
+        ]
+        total[(np.hypot(*off) > 1 + 1e-9).any(axis=(1, 2))] = math.inf
         return max(0.0, float(total.min()))
 
 

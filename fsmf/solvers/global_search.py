@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
+from fsmf.errors import ConvergenceWarning, OptionError, RefusedError
 from fsmf.factorization import Status
 from fsmf.search_certificates import SearchBound
 from fsmf.solvers.base import Cost, Searched, Solution, check_options
@@ -69,9 +69,9 @@ class GlobalSearch:
     ------
     OptionError
         If an option is out of range.
-    InputTypeError
-        From the solve, if the matrix is complex: entries of a face would be anywhere in a disc, which boxes
-        of twice as many sides cover, and few problems are small enough for that.
+    RefusedError
+        If too many entries are open; from the solve, if the matrix is complex and half as many are: each
+        counts twice, for its real and its imaginary part.
 
     Notes
     -----
@@ -142,8 +142,12 @@ class GlobalSearch:
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
     ) -> Solution:
         """Solve one part of A; see `Solver.solve`."""
-        if np.issubdtype(A.dtype, np.complexfloating):
-            raise InputTypeError(f"GlobalSearch takes a real matrix; found dtype {A.dtype}; use fsmf.ALS()")
+        n_open = 0 if part.structure.tractable else _side(part.structure).n_open
+        if np.iscomplexobj(A) and 2 * n_open > MAX_OPEN:
+            raise RefusedError(
+                f"GlobalSearch takes complex pairs of at most {MAX_OPEN // 2} open entries; found {n_open}; "
+                "use fsmf.ALS()"
+            )
         clock = Clock(elapsed, self.max_seconds)
         problem = PairProblem.of(A, part, ridge=0.0, exponent=exponent)
         bound, blocks = best_bound(problem.block, part.structure, work=_WORK)
@@ -225,7 +229,10 @@ class _Descents:
         )
         if run.squared_error < self.error:
             self.error = run.squared_error
-            left, right = (np.zeros(support.shape) for support in (self._problem.left, self._problem.right))
+            left, right = (
+                np.zeros(support.shape, self._problem.A.dtype)
+                for support in (self._problem.left, self._problem.right)
+            )
             left[self._problem.left.coordinates()], right[self._problem.right.coordinates()] = run.values
             self.factors = left, right
 

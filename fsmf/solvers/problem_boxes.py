@@ -3,8 +3,9 @@
 A pair is seen from one side, and the columns of A are sorted by the classes that reach them. Complete classes
 make any column on their rows, so that there only the other rows count; a class of p < |R| components spans a
 p-dimensional space, which has a basis with the identity on some p rows, those of largest volume, and entries
-of modulus at most 1 on the others. A box holds such entries. The bound is proved on the page on hard pairs of
-the documentation.
+of modulus at most 1 on the others. A box holds such entries, of complex ones the real and the imaginary
+parts; its widths are then complex numbers of these two. The bound is proved on the page on hard pairs of the
+documentation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from fsmf.supports.rank_one import EquivalenceClasses
 
 __all__ = ["MAX_FACES", "MAX_OPEN", "Bounded", "BoxSearch", "ColumnType", "Side", "box_bounds"]
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Index = NDArray[np.integer[Any]]
 
 # Faces, and entries that are open on each, beyond which nothing is searched.
@@ -35,6 +36,9 @@ _BATCH = 256
 
 # A least singular value must exceed this, and what the box can do to it, for a basis to count as one.
 _CLEAR = 1e-7
+
+# A modulus that counts as above 1.
+_MODULUS = 1 + 1e-9
 
 # What the arithmetic may have lost, in units of the squared norm.
 _LOST = 1e-12
@@ -131,7 +135,7 @@ class Bounded(NamedTuple):
 
     below: Array  # a bound on the squared error of all products in each box
     centre: Array  # the squared error of the best product at its centre; infinity where that is not clear
-    worth: Array  # how much cutting each entry of the basis promises, shape (n, m, spans)
+    worth: Array  # how much cutting each part of each entry promises, shape (n, m, spans, 1 or 2)
 
 
 def box_bounds(A: Array, side: Side, basis: Array, width: Array) -> Bounded:
@@ -144,19 +148,20 @@ def box_bounds(A: Array, side: Side, basis: Array, width: Array) -> Bounded:
     side : Side
         The side.
     basis, width : ndarray, shape (boxes, m, spans)
-        Centres and half widths.
+        Centres and half widths; of complex bases those of the real and of the imaginary parts.
     """
     count = len(basis)
     below, centre = np.zeros(count), np.zeros(count)
-    slope, worth = np.zeros(basis.shape), np.array(width**2)
+    halves = _parts(width)
+    slope, worth = np.zeros_like(basis), halves**2
     for one in side.types:
         target = A[np.ix_(one.rows, one.columns)]
-        size = float(np.vdot(target, target))
+        size = float(np.vdot(target, target).real)
         if not size or not one.spans:
             below += size
             centre += size
             continue
-        X, H = (both[:, one.rows][:, :, one.spans] for both in (basis, width))
+        X, H = (both[:, one.rows][:, :, one.spans] for both in (basis, np.abs(width)))
         shifted, exact, G, size_of_Y = _of_type(target, X, H)
         first = _with_one_free(target, X, H, one.owners)
         take = shifted >= first
@@ -164,33 +169,42 @@ def box_bounds(A: Array, side: Side, basis: Array, width: Array) -> Bounded:
         centre += exact
         at = np.ix_(np.arange(count), one.rows, np.array(one.spans))
         slope[at] += np.where(take[:, None, None], G, 0)
-        worth[at] += H**2 * size_of_Y[:, None, :] + 2 * H * np.abs(G)
-    below -= 2 * np.sum(np.abs(slope) * width, axis=(1, 2))
-    below -= _LOST * float(np.vdot(A, A))
+        own = halves[at]
+        worth[at] += own**2 * size_of_Y[:, None, :, None] + 2 * own * np.abs(_parts(G))
+    below -= 2 * np.sum(np.abs(_parts(slope)) * halves, axis=(1, 2, 3))
+    below -= _LOST * float(np.vdot(A, A).real)
+    # No entry of modulus above 1 need be looked at.
+    nearest = np.linalg.norm(np.maximum(np.abs(_parts(basis)) - halves, 0), axis=3)
+    below[nearest.max(axis=(1, 2), initial=0) > _MODULUS] = math.inf
     return Bounded(np.maximum(below, 0), centre, worth)
+
+
+def _parts(values: Array) -> Array:
+    """Real and imaginary parts of complex numbers side by side, in a last axis; of real ones, themselves."""
+    return np.stack([values.real, values.imag], axis=-1) if np.iscomplexobj(values) else values[..., None]
 
 
 def _of_type(target: Array, X: Array, H: Array) -> tuple[Array, Array, Array, Array]:
     """The squared error without its linear part, that at the centre, the linear part, and squares of Y."""
     count, rows, spans = X.shape
-    zero = np.zeros(count), np.zeros(count), np.zeros(X.shape), np.zeros((count, spans))
+    zero = np.zeros(count), np.zeros(count), np.zeros_like(X), np.zeros((count, spans))
     if spans > rows:
         return zero
     U, s, Vh = np.linalg.svd(X, full_matrices=False)
     least, spread = s[:, -1], np.sqrt(np.sum(H**2, axis=(1, 2)))
     clear = least > _CLEAR
     s = np.where(clear[:, None], s, 1.0)
-    Y = np.einsum("bkq,bk,bik,ij->bqj", Vh, 1 / s, U, target, optimize=True)
+    Y = np.einsum("bkq,bk,bik,ij->bqj", Vh.conj(), 1 / s, U.conj(), target, optimize=True)
     R = target - X @ Y
-    errors = np.sum(R**2, axis=1)
+    errors = np.sum(np.abs(R) ** 2, axis=1)
     sound = clear & (least > (1 + 1e-9) * spread)
     margin = np.where(sound, least - spread, 1.0)
     turned = np.sqrt(np.sum((H.swapaxes(1, 2) @ np.abs(R)) ** 2, axis=1)) / margin[:, None]
     moved = np.sqrt(np.sum((H @ np.abs(Y)) ** 2, axis=1))
     shifted = np.sum(errors - turned**2 - 2 * turned * moved, axis=1)
     exact = np.where(clear, errors.sum(axis=1), math.inf)
-    squares = np.where(clear[:, None], np.sum(Y**2, axis=2), 1.0)
-    slope = np.where(sound[:, None, None], R @ Y.swapaxes(1, 2), 0.0)
+    squares = np.where(clear[:, None], np.sum(np.abs(Y) ** 2, axis=2), 1.0)
+    slope = np.where(sound[:, None, None], R @ Y.conj().swapaxes(1, 2), 0.0)
     return np.where(sound, shifted, 0.0), exact, slope, squares
 
 
@@ -199,7 +213,7 @@ def _with_one_free(target: Array, X: Array, H: Array, owners: Sequence[int]) -> 
     count, rows, spans = X.shape
     best = np.full(count, _tail(target, spans))
     short, owner = min(target.shape), np.array(owners)
-    size = math.sqrt(float(np.vdot(target, target)))
+    size = math.sqrt(float(np.vdot(target, target).real))
     for one in sorted(set(owners)):
         rest, rank = owner != one, int(np.sum(owner == one))
         if rank >= short or not rest.any() or rest.sum() > rows:
@@ -208,7 +222,7 @@ def _with_one_free(target: Array, X: Array, H: Array, owners: Sequence[int]) -> 
         spread = np.sqrt(np.sum(H[:, :, rest] ** 2, axis=(1, 2)))
         margin = s[:, -1] - spread
         tilt = np.where(margin > spread, spread / np.where(margin > 0, margin, 1.0), 1.0)
-        left = target - U @ (U.swapaxes(1, 2) @ target)
+        left = target - U @ (U.conj().swapaxes(1, 2) @ target)
         values = np.linalg.svd(left, compute_uv=False)[:, rank:]
         far = np.sqrt(np.sum(values**2, axis=1)) - np.minimum(tilt, 1.0) * size
         best = np.maximum(best, np.maximum(far, 0.0) ** 2)
@@ -232,7 +246,7 @@ class BoxSearch:
     """
 
     def __init__(self, A: Array, side: Side) -> None:
-        self._A, self._side = A, side
+        self._A, self._side, self._dtype = A, side, np.result_type(A, float)
         # For each box the entry that it was cut by, -1 for none, and the first of the two pieces.
         self._axis: list[int] = []
         self._child: list[int] = []
@@ -254,7 +268,8 @@ class BoxSearch:
         """
         wanted, best = -math.inf, math.inf
         side = self._side
-        ends = np.zeros(side.n_open), np.ones(side.n_open)
+        n_sides = side.n_open * (2 if np.iscomplexobj(self._A) else 1)
+        ends = np.zeros(n_sides), np.ones(n_sides)
         boxes = [(face, *ends) for face in range(side.n_faces)]
         while boxes:
             for start in range(0, len(boxes), _BATCH):
@@ -286,11 +301,14 @@ class BoxSearch:
     def _bound(self, boxes: list[tuple[int, Array, Array]]) -> tuple[float, Array]:
         """Bound boxes and queue them; the least error at a centre, and the basis there."""
         faces = self._side.faces
-        basis = np.stack([faces[face][0] for face, _, _ in boxes])
+        basis = np.stack([faces[face][0] for face, _, _ in boxes]).astype(self._dtype)
         width = np.zeros_like(basis)
         for t, (face, centre, half) in enumerate(boxes):
             rows, columns = faces[face][1].T
-            basis[t, rows, columns], width[t, rows, columns] = centre, half
+            basis[t, rows, columns], width[t, rows, columns] = (
+                centre.view(self._dtype),
+                half.view(self._dtype),
+            )
         found = box_bounds(self._A, self._side, basis, width)
         for t, (face, centre, half) in enumerate(boxes):
             rows, columns = faces[face][1].T
