@@ -20,9 +20,9 @@ from fsmf.training.monitor import growth
 
 
 def main() -> int:
-    given = options(__doc__, epochs=20_000, size=2)
+    given = options(__doc__, epochs=30_000, size=2)
     warnings.simplefilter("ignore", fsmf.errors.NotAttainedWarning)
-    n, epochs = given.size, 2000 if given.quick else given.epochs
+    n, epochs = given.size, 3000 if given.quick else given.epochs
     X = np.random.default_rng(given.seed).uniform(-1, 1, (50 * n, n))
     dense = [np.ones((n, n))] * 2
     cases = {"LU": (fsmf.lu(n), 0.0), "LU, weight decay 5e-4": (fsmf.lu(n), 5e-4), "dense": (dense, 0.0)}
@@ -31,18 +31,18 @@ def main() -> int:
         network = SparseNetwork(supports, rng=given.seed + 1)
         network.parameters[network.layers[1].bias] = 3.0  # hidden neurons begin open
         losses, norms = [], []
-        for learning_rate in (1e-2, 1e-3):
-            optimizer = Adam(learning_rate=learning_rate, max_epochs=epochs // 2, rtol=0, patience=epochs)
+        for learning_rate in (1e-2, 1e-3, 1e-4):
+            optimizer = Adam(learning_rate=learning_rate, max_epochs=epochs // 3, rtol=0, patience=epochs)
             run = network.fit(X, X[:, ::-1], optimizer=optimizer, weight_decay=weight_decay)
             losses += list(run.loss[bool(losses) :])
             norms += list(run.norm[bool(norms) :])
         runs[name] = np.array(losses), np.array(norms)
         powers[name] = 0.0 if weight_decay else growth(losses, norms)
-        at = [0, epochs // 100, epochs // 10, epochs // 2, epochs]
+        at = [0, epochs // 150, epochs // 15, epochs // 3, 2 * epochs // 3, epochs]
         rows.append([name, *(f"{losses[i]:.1e} / {norms[i]:.1f}" for i in at), f"{powers[name]:.2f}"])
     print(
-        f"Reversing {n} numbers, Adam on all of {len(X)} samples, learning rate 0.01 and from the\n"
-        f"middle 0.001: loss / norm of the parameters after steps, and the power of growth\n"
+        f"Reversing {n} numbers, Adam on all of {len(X)} samples, learning rate 0.01, 0.001 and 0.0001 for a\n"
+        f"third of the steps each: loss / norm of the parameters after steps, and the power of growth\n"
     )
     header = ["network", *map(str, at), "power"]
     print(table(header, rows, markdown=given.markdown))
@@ -50,11 +50,10 @@ def main() -> int:
     gate(runs["LU"][1][-1] > 1.5 * runs["LU"][1][0], "LU: the norm grows")
     gate(powers["dense"] == 0, "dense: no growth is seen")
     held = runs["LU, weight decay 5e-4"][1]
-    gate(held[-1] < 1.01 * held[epochs // 2], "weight decay: the norm stays")
-    gate(
-        runs["dense"][0][-1] < 0.01 * runs["LU"][0][-1],
-        "dense: the loss falls a hundred times below that of LU",
-    )
+    if not given.quick:
+        gate(held[-1] < 1.01 * held[epochs // 2], "weight decay: the norm stays")
+    gate(runs["dense"][0][-1] < 1e-10, "dense: the loss falls to zero")
+    gate(runs["LU"][0][-1] > 1e-5, "LU: the loss does not, in as many steps")
 
     def draw(axes):
         for name, run in runs.items():

@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -111,6 +112,8 @@ def test_from_linear_is_what_factorize_finds(chain, kind):
     dense = torch.nn.Linear(64, 64) if kind == "random" else trained(64)
     layer = KroneckerSparseLinear.from_linear(dense, chain)
     F = fsmf.factorize(dense.weight.detach().numpy(), chain)
+    for factor, values in zip(layer.factors, F.values, strict=True):
+        np.testing.assert_array_equal(factor.detach().numpy().reshape(-1), values)
     x = torch.randn(7, 64)
     expected = (F @ x.numpy().T).T + dense.bias.detach().numpy()
     np.testing.assert_allclose(layer(x).detach().numpy(), expected, rtol=1e-5, atol=1e-5)
@@ -158,12 +161,22 @@ def test_a_state_dict_makes_the_same_layer():
 
 
 @pytest.mark.filterwarnings("ignore")  # of PyTorch's own making
-def test_it_can_be_compiled():
-    """Forward and backward are one graph each; the benchmark also makes machine code of them."""
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",
+        pytest.param(
+            "inductor",
+            marks=[pytest.mark.slow, pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")],
+        ),
+    ],
+)
+def test_it_can_be_compiled(backend):
+    """Forward and backward are one graph each, of which machine code is made where there is a compiler."""
     torch.manual_seed(0)
     layer = KroneckerSparseLinear(fsmf.butterfly(32))
     x = torch.randn(4, 32, requires_grad=True)
-    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(layer, backend=backend, fullgraph=True)
     expected, found = layer(x), compiled(x)
     torch.testing.assert_close(found, expected)
     G = torch.randn_like(expected)
