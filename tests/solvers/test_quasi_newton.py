@@ -12,6 +12,9 @@ import fsmf
 from fsmf import ALS, QuasiNewton, Status, VariableProjection
 from fsmf.errors import OptionError
 from fsmf.solvers.dispatch import choose
+from fsmf.solvers.problem_product import ProductProblem
+from fsmf.solvers.problem_start import equilibrated
+from fsmf.tractability import Part
 
 UNIT = fsmf.fixed(np.eye(6), np.eye(6), support=fsmf.lu(6)[0])
 
@@ -114,6 +117,31 @@ def test_the_third_that_is_best_goes_on():
     first = {start: min(error for step, error in seen if step <= 60) for start, seen in steps.items()}
     longer = {start for start, seen in steps.items() if seen[-1][0] > 60}
     assert longer <= set(sorted(first, key=first.get)[:3])
+
+
+def test_fields_grow_and_a_third_of_each_goes_on():
+    steps = {}
+
+    def watch(sweep):
+        steps[sweep.start] = max(sweep.sweep, steps.get(sweep.start, 0))
+
+    A = gaussian((6, 6), seed=3)
+    solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=36, rtol=0.0, max_steps=200, callback=watch))
+    longer = [start for start, made in steps.items() if made > 60]
+    assert len(steps) == 36
+    assert [sum(start < 9 for start in longer), sum(start >= 9 for start in longer)] == [3, 9]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_equilibrated_starts_have_rows_of_one_norm_and_a_product_smaller_than_the_target(dtype):
+    supports = fsmf.random_supports(30, 30, components=30, density=0.2, rng=0)
+    A = gaussian((30, 30), dtype)
+    problem = ProductProblem.of(A, Part.whole(fsmf.analyze(supports)), ridge=0.0, exponent=0)
+    values = equilibrated(problem, np.random.default_rng(0))
+    norms = np.concatenate([np.linalg.norm(X, axis=1) for X in problem.factors(values)])
+    assert np.allclose(norms[norms > 0], norms.max())
+    product = np.linalg.norm(A - problem.residual(values))
+    assert 0.1 <= product / np.linalg.norm(A) <= 0.9
 
 
 def test_budgets_end_it():
