@@ -297,7 +297,7 @@ class _Forms:
                     n_unknowns=size + len(names),
                     parameters=numbers.values(),
                     for_all=for_all,
-                    max_seconds=min(5.0 if rng is None else 0.5, left),
+                    max_seconds=min(2.0 if rng is None else 0.2, left),
                 )
             except GaveUpError:
                 continue

@@ -18,6 +18,7 @@ THEOREMS = {
     "twins": "rows or columns of one kind beyond the rank that they can have change nothing",
     "free": "on some entries the components can make any values, and what is left falls apart into groups",
     "fill": "the remaining columns can be anything within reach, whatever the first ones are",
+    "peeled": "components that miss few rows and columns take any matrix apart, one rank after the other",
     "saturated": "columns of one kind are as many as the rank that they can have",
     "normal forms": "finitely many normal forms of the matrices that could be limits all are products",
     "transposed": "the transposed question has the same answer",

@@ -10,6 +10,7 @@ import numpy as np
 
 from fsmf.wellposedness.criteria import Filling, fillings, find_incompatible, saturated_kinds, two_classes
 from fsmf.wellposedness.pattern import Pattern, bits, mask_of
+from fsmf.wellposedness.peeling import find_peeling
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.reductions import Freed, find_free_region, group_pattern, without_twins
 
@@ -93,14 +94,20 @@ class Prover:
             self.open_questions[pattern] = None
             return None
         if self.plain:
-            cover = self._cover(pattern)
-            if cover:
-                return Proof("normal forms", pattern, (), {"cases": cover.cases})
+            for side in (pattern, pattern.T):
+                cover = self._cover(side)
+                if cover:
+                    found = Proof("normal forms", side, (), {"cases": cover.cases})
+                    return found if side is pattern else Proof("transposed", pattern, (found,))
         elif len(pattern.ranks) > 1 and not self.cheap:
             for side in (pattern, pattern.T):
                 found = self._fill(side) or self._saturate(side)
                 if found:
                     return found if side is pattern else Proof("transposed", pattern, (found,))
+            peeling = find_peeling(pattern, self.deadline)
+            if peeling:
+                data = {"left": list(peeling.left), "right": list(peeling.right)}
+                return Proof("peeled", pattern, (), data)
         self.open_questions[pattern] = None
         return None
 

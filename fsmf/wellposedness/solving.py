@@ -145,6 +145,7 @@ class _Search:
         self.for_all = False
         self.inverses: list[tuple[int, Laurent]] = []
         self.guesses = 40
+        self.retries = 10
         self.depth = 0
 
     def solve(self, equations: dict[int, Laurent], units: frozenset[int]) -> Solution | Contradiction:
@@ -174,9 +175,13 @@ class _Search:
         if pivot:
             return self.eliminate(equations, units, *pivot)
         case = self.case(equations, units)
-        if case:
+        if case and (case.equation is None or not self.parameters):
             return self.branch(equations, units, case)
-        return self.guess(equations, units) or self.trade(equations, units)
+        return (
+            self.guess(equations, units)
+            or (case and self.branch(equations, units, case))
+            or self.trade(equations, units)
+        )
 
     def pivot(self, equations: dict[int, Laurent], units: frozenset[int]) -> tuple[int, int] | None:
         """The equation and the unknown to eliminate that make the fewest new terms."""
@@ -318,7 +323,7 @@ class _Search:
                 score = (kind, len(f), -others, v)
                 if best is None or score < best:
                     best, choice = score, v
-        if choice is not None and best is not None and best[0] < 3:
+        if choice is not None and best is not None and (best[0] < 3 or self.parameters):
             return _Case(term(1, choice), choice)
         tried = {_monic(f) for f in equations.values()}
         coefficients = [
@@ -363,11 +368,15 @@ class _Search:
         try:
             zero = self.solve({**equations, extra: case.a}, units)
         except GaveUpError:
-            if not self.for_all or case.equation is not None:
+            self.retries -= 1
+            if not self.parameters or self.retries < 0:
                 raise
             # No proof will come of it, but perhaps a solution.
             del self.inverses[n_inverses:]
-            found = self.solve(equations, units | {case.unknown})
+            if case.equation is None:
+                found = self.solve(equations, units | {case.unknown})
+            else:
+                found = self.invert(equations, units, case, {}, {})
             if isinstance(found, Solution):
                 return found
             raise

@@ -369,6 +369,28 @@ def _fill(question: _Question, node: Proof, parts: list[_Question]) -> bool:
     return parts == ([_with_columns(question, inside)] if any(inside) else [])
 
 
+def _peeled(question: _Question, node: Proof, parts: list[_Question]) -> bool:
+    """Every matrix is taken apart, or every one whose rank is not above the number of components."""
+    left, right = node.data["left"], node.data["right"]
+    classes = range(len(question.ranks))
+    others = [rank - a - b for rank, a, b in zip(question.ranks, left, right, strict=True)]
+    if parts or min(*left, *right, *others) < 0:
+        return False
+    most, deficits = [], [0 for _ in classes]
+    for side, aside in ((question, left), (question.T, right)):
+        held, every = side.row_sets(), set(range(len(side.rows)))
+        if any(a and len(C) < len(side.columns) for a, C in zip(aside, side.column_sets(), strict=True)):
+            return False
+        most.append(sum(side.row_counts) - _flow(aside, held, side.row_counts))
+        for p in classes:
+            missed = every - held[p]
+            given = _flow(aside, [rows & missed for rows in held], side.row_counts)
+            deficits[p] += sum(side.row_counts[i] for i in missed) - given
+    order = sorted(deficits[p] for p in classes for _ in range(others[p]))
+    size = min(most) if any(left) or any(right) else min(*most, len(order))
+    return len(order) >= size and all(order[i - 1] < i for i in range(1, size + 1))
+
+
 def _saturated(question: _Question, node: Proof, parts: list[_Question]) -> bool:
     j = int(node.data["kind"])
     kind = question.columns[j]
@@ -405,6 +427,7 @@ _THEOREMS = {
     "twins": _twins,
     "free": _free,
     "fill": _fill,
+    "peeled": _peeled,
     "saturated": _saturated,
     "normal forms": _normal_forms,
     "transposed": _transposed,
