@@ -45,7 +45,7 @@ def minimal_patterns(n_components: int | None = None) -> tuple[Witness, ...]:
     tuple of Witness
         By number of components, rows and columns; the first is the 2 × 2 pattern of LU. Patterns that are the
         transpose of another are left out. Those with at most three components are all that there are; those
-        with four are of at most three rows and three columns, where six patterns are open.
+        with four are all of at most three rows and three columns.
 
     Raises
     ------

@@ -277,7 +277,8 @@ class _Forms:
         names = sorted(set().union(*map(occurring, form.values()))) if form else []
         # Most forms have factors at once; other orders of the unknowns, and solutions for almost all
         # parameters instead of all, lead to other polynomials.
-        for rng, for_all in ((None, True), *product(range(_ORDERS), (True, False) if names else (True,))):
+        others = product(range(_ORDERS), (True, False) if names else (True,), (False, True))
+        for rng, for_all, unknowns_first in ((None, True, False), (None, True, True), *others):
             system = System(self.supports, tuple((i, j, Fraction(1)) for i, j in form), rng=rng)
             size = len(system.variables)
             numbers = {v: size + at for at, v in enumerate(names)}
@@ -297,7 +298,8 @@ class _Forms:
                     n_unknowns=size + len(names),
                     parameters=numbers.values(),
                     for_all=for_all,
-                    max_seconds=min(2.0 if rng is None else 0.2, left),
+                    unknowns_first=unknowns_first,
+                    max_seconds=min(0.1 if unknowns_first else 2.0 if rng is None else 0.5, left),
                 )
             except GaveUpError:
                 continue

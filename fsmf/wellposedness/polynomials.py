@@ -6,8 +6,9 @@ exponent of unknown v is its digit v in base 2¹⁶, signed, so monomials are mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 __all__ = [
@@ -72,8 +73,10 @@ def degree_in(m: int, v: int) -> int:
     return (((m + _OFFSETS[v]) >> (_BITS * v)) & _MASK) - _HALF
 
 
-def powers(m: int) -> Iterator[tuple[int, int]]:
-    """Yield the unknowns of a monomial, ascending, with their exponents."""
+@lru_cache(maxsize=1 << 16)  # the same ones come again and again
+def powers(m: int) -> tuple[tuple[int, int], ...]:
+    """Return the unknowns of a monomial, ascending, with their exponents."""
+    found = []
     v = 0
     while m:
         # Zeros are skipped in one go: most unknowns are absent from most monomials.
@@ -81,9 +84,10 @@ def powers(m: int) -> Iterator[tuple[int, int]]:
         m >>= _BITS * skip
         v += skip
         digit = ((m + _HALF) & _MASK) - _HALF
-        yield v, digit
+        found.append((v, digit))
         m = (m - digit) >> _BITS
         v += 1
+    return tuple(found)
 
 
 def occurring(p: Laurent) -> set[int]:

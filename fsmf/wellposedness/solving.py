@@ -42,7 +42,8 @@ from fsmf.wellposedness.polynomials import (
 __all__ = ["Contradiction", "GaveUpError", "Solution", "solve"]
 
 
-_DEPTH = 150
+# How many cases may lie within each other: for a proof, and for factors alone, which have few unknowns.
+_DEPTH, _DEPTH_OF_FACTORS = 150, 50
 
 
 class GaveUpError(Exception):
@@ -84,6 +85,7 @@ def solve(
     n_unknowns: int,
     parameters: Iterable[int] = (),
     for_all: bool = False,
+    unknowns_first: bool = False,
     max_seconds: float,
     max_terms: int = 20_000,
 ) -> Solution | Contradiction:
@@ -100,6 +102,9 @@ def solve(
         contradiction comes without cofactors.
     for_all : bool, optional
         Whether a solution has to hold for all values of the parameters but 0.
+    unknowns_first : bool, optional
+        Whether to look for a solution alone, where there are parameters: what is 0 is asked of each unknown
+        before it is asked of polynomials, and after a failure the other case is tried.
     max_seconds : float
         When to give up, in seconds of processor time.
     max_terms : int, optional
@@ -122,7 +127,7 @@ def solve(
     **Cost.** Exponential in the number of branches at worst.
     """
     search = _Search(n_unknowns, frozenset(parameters), time.thread_time() + max_seconds, max_terms)
-    search.for_all = for_all
+    search.for_all, search.unknowns_first = for_all, unknowns_first
     found = search.solve(dict(enumerate(equations)), frozenset(parameters))
     return found._replace(inverses=tuple(search.inverses)) if isinstance(found, Solution) else found
 
@@ -142,7 +147,7 @@ class _Search:
         self.parameters = parameters
         self.deadline = deadline
         self.max_terms = max_terms
-        self.for_all = False
+        self.for_all = self.unknowns_first = False
         self.inverses: list[tuple[int, Laurent]] = []
         self.guesses = 40
         self.retries = 10
@@ -158,8 +163,9 @@ class _Search:
     def step(self, equations: dict[int, Laurent], units: frozenset[int]) -> Solution | Contradiction:
         equations = {e: f for e, f in equations.items() if f}
         self.watch()
-        if self.depth > _DEPTH:
-            raise GaveUpError(f"more than {_DEPTH} cases lay within each other")
+        most = _DEPTH_OF_FACTORS if self.unknowns_first else _DEPTH
+        if self.depth > most:
+            raise GaveUpError(f"more than {most} cases lay within each other")
         if any(len(f) > self.max_terms for f in equations.values()):
             raise GaveUpError(f"an equation grew beyond {self.max_terms} terms")
         if not equations:
@@ -175,7 +181,7 @@ class _Search:
         if pivot:
             return self.eliminate(equations, units, *pivot)
         case = self.case(equations, units)
-        if case and (case.equation is None or not self.parameters):
+        if case and (case.equation is None or not self.unknowns_first):
             return self.branch(equations, units, case)
         return (
             self.guess(equations, units)
@@ -323,7 +329,7 @@ class _Search:
                 score = (kind, len(f), -others, v)
                 if best is None or score < best:
                     best, choice = score, v
-        if choice is not None and best is not None and (best[0] < 3 or self.parameters):
+        if choice is not None and best is not None and (best[0] < 3 or self.unknowns_first):
             return _Case(term(1, choice), choice)
         tried = {_monic(f) for f in equations.values()}
         coefficients = [
@@ -369,7 +375,8 @@ class _Search:
             zero = self.solve({**equations, extra: case.a}, units)
         except GaveUpError:
             self.retries -= 1
-            if not self.parameters or self.retries < 0:
+            plain = not self.unknowns_first
+            if self.retries < 0 or (plain and (case.equation is not None or not self.for_all)):
                 raise
             # No proof will come of it, but perhaps a solution.
             del self.inverses[n_inverses:]

@@ -23,6 +23,16 @@ HARD = [
     "0|012|012 x 01|12|12|012",
     "012|012|012 x 01|02|12|012",
 ]
+# Three by three with four components: the last that were decided.
+FOUR = [
+    "01|02|123 x 12|012|013",
+    "01|012|013 x 01|023|123",
+    "01|012|023 x 12|013|023",
+    "01|023|123 x 01|023|0123",
+    # Four seconds each.
+    pytest.param("01|02|123 x 01|023|0123", marks=pytest.mark.slow),
+    pytest.param("01|023|123 x 01|023|123", marks=pytest.mark.slow),
+]
 NOT_CLOSED = random.Random(3).sample(minimal_patterns(), 6)
 
 
@@ -39,6 +49,13 @@ def test_hard_patterns_are_covered(name):
     assert cover.attained > 10
     rows, columns = ([frozenset(bits(kind)) for kind in side] for side in kinds)
     assert is_cover(rows, columns, cover.cases)
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_hard_patterns_of_four_components_are_closed(name):
+    verdict = fsmf.check_well_posedness(supports_of(canonical(parsed(name))), max_seconds=60)
+    assert isinstance(verdict, fsmf.WellPosed)
+    assert verdict.verify()
 
 
 def test_transposition_changes_nothing():
