@@ -20,6 +20,7 @@ __all__ = [
     "degree_in",
     "evaluate",
     "is_constant",
+    "monic",
     "monomial",
     "multiply",
     "occurring",
@@ -93,6 +94,12 @@ def powers(m: int) -> tuple[tuple[int, int], ...]:
 def occurring(p: Laurent) -> set[int]:
     """Return the unknowns that occur in a polynomial."""
     return {v for m in p for v, _ in powers(m)}
+
+
+def monic(p: Laurent) -> tuple[tuple[int, Fraction], ...]:
+    """Return what is the same for all multiples of a polynomial by numbers."""
+    terms = sorted(p.items())
+    return tuple((m, Fraction(value) / terms[0][1]) for m, value in terms)
 
 
 def add(p: Laurent, q: Laurent, coefficient: Exact = 1, m: int = CONSTANT) -> None:

@@ -29,6 +29,7 @@ from fsmf.wellposedness.polynomials import (
     constant,
     degree_in,
     evaluate,
+    monic,
     monomial,
     multiply,
     occurring,
@@ -183,11 +184,8 @@ class _Search:
         case = self.case(equations, units)
         if case and (case.equation is None or not self.unknowns_first):
             return self.branch(equations, units, case)
-        return (
-            self.guess(equations, units)
-            or (case and self.branch(equations, units, case))
-            or self.trade(equations, units)
-        )
+        found = self.guess(equations, units)
+        return found or (self.branch(equations, units, case) if case else self.trade(equations, units))
 
     def pivot(self, equations: dict[int, Laurent], units: frozenset[int]) -> tuple[int, int] | None:
         """The equation and the unknown to eliminate that make the fewest new terms."""
@@ -331,14 +329,14 @@ class _Search:
                     best, choice = score, v
         if choice is not None and best is not None and (best[0] < 3 or self.unknowns_first):
             return _Case(term(1, choice), choice)
-        tried = {_monic(f) for f in equations.values()}
+        tried = {monic(f) for f in equations.values()}
         coefficients = [
             (len(parts[1]), len(f), e, v)
             for e, f in equations.items()
             for v in occurring(f) - self.parameters
             if sorted(parts := split(f, v)) in ([0, 1], [1])
             and len(parts[1]) > 1
-            and _monic(parts[1]) not in tried
+            and monic(parts[1]) not in tried
             # a·u = unit says already that a is one
             and not (
                 v in units
@@ -375,8 +373,8 @@ class _Search:
             zero = self.solve({**equations, extra: case.a}, units)
         except GaveUpError:
             self.retries -= 1
-            plain = not self.unknowns_first
-            if self.retries < 0 or (plain and (case.equation is not None or not self.for_all)):
+            may = self.unknowns_first or (self.for_all and case.equation is None)
+            if self.retries < 0 or not may:
                 raise
             # No proof will come of it, but perhaps a solution.
             del self.inverses[n_inverses:]
@@ -519,9 +517,3 @@ def _exchanged(p: Laurent, w: int, v: int) -> Laurent:
     for degree, part in split(p, w).items():
         add(total, part, 1, monomial(v, -degree))
     return total
-
-
-def _monic(p: Laurent) -> tuple[tuple[int, Fraction], ...]:
-    """What is the same for all multiples of a polynomial by numbers."""
-    terms = sorted(p.items())
-    return tuple((m, Fraction(value) / terms[0][1]) for m, value in terms)
