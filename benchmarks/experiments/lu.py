@@ -41,7 +41,7 @@ def main() -> int:
         at = [0, epochs // 150, epochs // 15, epochs // 3, 2 * epochs // 3, epochs]
         rows.append([name, *(f"{losses[i]:.1e} / {norms[i]:.1f}" for i in at), f"{powers[name]:.2f}"])
     print(
-        f"Reversing {n} numbers, Adam on all of {len(X)} samples, learning rate 0.01, 0.001 and 0.0001 for a\n"
+        f"Reversing {n} numbers, Adam on all of {len(X)} samples, learning rate 0.01, 0.001, 0.0001 for a\n"
         f"third of the steps each: loss / norm of the parameters after steps, and the power of growth\n"
     )
     header = ["network", *map(str, at), "power"]
