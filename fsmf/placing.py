@@ -17,6 +17,10 @@ from fsmf.supports.support import Supports
 __all__ = ["Placed"]
 
 
+def _as_it_is(y: Any) -> Any:
+    return y
+
+
 class Placed:
     """Move the values of factors, given as `fsmf.Product` keeps them, between host memory and devices."""
 
@@ -121,6 +125,8 @@ class Placed:
 
     def _numeric(self, x: Any) -> Borrowed:
         """An array to multiply with, where the values are, and how to give the result back."""
+        if type(x) is np.ndarray and self._space.is_host and x.dtype.kind in "biufc":
+            return Borrowed(x, _as_it_is)
         taken_in = borrowed(x)
         x = taken_in.array if is_foreign(taken_in.array) else np.asarray(taken_in.array)
         space = space_of(x)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property
 from itertools import pairwise
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import InputTypeError, ShapeError
 
-__all__ = ["ChainProduct", "fused_pattern", "multiply"]
+__all__ = ["ChainProduct", "cheapest_cuts", "fused_pattern", "multiplied_out", "multiply", "stage_ns"]
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -32,6 +32,9 @@ _DENSE_NS, _STAGED_NS, _BLAS_REAL_NS, _BLAS_COMPLEX_NS, _LARGEST_DENSE = 1000, 4
 
 # A row of a tile in bytes.
 _ROW = 128
+
+# Bytes of a line of the cache.
+_LINE = 64
 
 # So many columns are multiplied one by one: more are cheaper together, even if that fills no vector.
 _SINGLE = 2
@@ -71,11 +74,13 @@ class ChainProduct:
     Notes
     -----
     **Guarantee.** The product up to rounding: its error is at most a modest multiple of L times the unit
-    roundoff times ``|X_1| ⋯ |X_L| |x|``. Where x is not finite, neither need the result be elsewhere.
+    roundoff times ``|X_1| ⋯ |X_L| |x|``, as long as no product of entries comes nearer than a factor 2²⁴ in
+    single and 2²⁰⁰ in double precision to the ends of the range. Where x is not finite, neither need the
+    result be elsewhere.
 
-    **Cost.** `n_flops` a column, in tiles of a few columns that stay in the cache from the first stage to the
-    last, on all cores when there is enough of it. The values are laid out anew twice at most, once for single
-    columns and once for many.
+    **Cost.** `n_flops` a column, half of that for 2 × 2 blocks and many columns, in tiles of a few columns
+    that stay in the cache from the first stage to the last, on all cores when there is enough of it. The
+    values are laid out anew twice at most, once for single columns and once for many.
 
     Examples
     --------
@@ -197,7 +202,7 @@ class ChainProduct:
             raise InputTypeError(f"x must be numeric, of double precision at most; found dtype {x.dtype}")
         shape = (m, *x.shape[1:])
         if out is None:
-            y = np.empty(shape, dtype, "F" if x.flags.fnc else "C")
+            y = _aligned(shape, dtype, "F" if x.flags.fnc else "C")
         elif out.shape != shape or out.dtype != dtype or not out.flags.writeable:
             raise (ShapeError if out.shape != shape else InputTypeError)(
                 f"out must be a writeable array of shape {shape} and dtype {dtype}; found shape {out.shape}, "
@@ -229,23 +234,24 @@ class ChainProduct:
         way = self._ways.get(char)
         if way is None or not way.takes(rows, columns):
             given = [(pattern, value.astype(char, copy=False)) for pattern, value in self._given]
-            stages = zip(self.stages, (_fused(given[run]) for run in self._runs), strict=True)
-            way = self._ways[char] = _Way(list(stages), rows, columns)
+            stages = zip(self.stages, (multiplied_out(given[run]) for run in self._runs), strict=True)
+            way = self._ways[char] = _Way(given, list(stages), rows, columns)
         return way
 
 
 class _Way:
     """A chain in one dtype with its permutations, laid out for each kernel when that is first used."""
 
-    def __init__(self, stages: list[Stage], rows: Array | None, columns: Array | None) -> None:
-        self.stages, self.given = stages, (rows, columns)
+    def __init__(
+        self, chain: list[Stage], stages: list[Stage], rows: Array | None, columns: Array | None
+    ) -> None:
+        self.chain, self.stages, self.given = chain, stages, (rows, columns)
         patterns = [pattern for pattern, _ in stages]
         self.dtype = stages[0][1].dtype
         self.shape = _shape(patterns[0])[0], _shape(patterns[-1])[1]
         self.rows = _permutation(rows, self.shape[0], "rows")
         self.columns = _permutation(columns, self.shape[1], "columns")
         self.dense_columns = _dense_columns(self.shape, patterns, self.dtype.kind == "c")
-        self.row_ns = sum(_stage_ns(pattern, self.dtype.kind == "c") for pattern in patterns)
 
     def takes(self, rows: Array | None, columns: Array | None) -> bool:
         """Whether the permutations are still these."""
@@ -266,7 +272,7 @@ class _Way:
     def tiles(self) -> Any:
         """The layout for many columns."""
         twin = _twin()
-        return twin and twin.Tiles(self.stages, rows=self.rows, columns=self.columns)
+        return twin and twin.Tiles(self.chain, rows=self.rows, columns=self.columns)
 
     @cached_property
     def single(self) -> Any:
@@ -284,7 +290,7 @@ class _Way:
         if packed is None:
             multiply(self.stages, x, y, rows=self.rows, columns=self.columns)
             return
-        packed.multiply(x, y, shared=self.row_ns * k * x.itemsize > _SHARED_NS * _ROW)
+        packed.multiply(x, y, shared=packed.row_ns * k * x.itemsize > _SHARED_NS * _ROW)
 
 
 def multiply(
@@ -335,8 +341,19 @@ def fused_pattern(patterns: Sequence[Pattern]) -> Pattern:
     return a, _shape(patterns[0])[0] // (a * d), _shape(patterns[-1])[1] // (a * d), d
 
 
-def _fused(stages: Sequence[Stage]) -> Array:
-    """The values of a product of factors: it takes what is 1 in the same place of each block to them."""
+def multiplied_out(stages: Sequence[Stage]) -> Array:
+    """Multiply factors: their product takes what is 1 in the same place of each block to its values.
+
+    Parameters
+    ----------
+    stages : sequence of tuple of pattern and ndarray of shape (a, b, d, c)
+        The factors, left to right.
+
+    Returns
+    -------
+    ndarray of shape (a, b, d, c)
+        On the pattern that `fused_pattern` finds.
+    """
     if len(stages) == 1:
         return stages[0][1]
     a, b, c, d = fused_pattern([pattern for pattern, _ in stages])
@@ -356,28 +373,62 @@ def _blocks(pattern: Pattern) -> Pattern:
     return a, b, d, c
 
 
-def _stage_ns(pattern: Pattern, is_complex: bool) -> float:
-    """What a stage takes for a row of a tile."""
+def stage_ns(pattern: Pattern, is_complex: bool, *, levels: int = 0) -> float:
+    """Estimate the nanoseconds that a stage takes for a row of a tile, of 128 bytes.
+
+    Parameters
+    ----------
+    pattern : tuple of four int
+        ``(a, b, c, d)``.
+    is_complex : bool
+        Whether numbers are complex.
+    levels : int, optional
+        How many factors of 2 × 2 blocks with ones on the diagonal it is, not multiplied out.
+
+    Returns
+    -------
+    float
+    """
     a, b, c, d = pattern
-    numbers = b * c * (_COMPLEX_NS if is_complex else _REAL_NS)
-    return a * d * max(numbers + _ROW_NS * (b + c), _LEAST_ROW_NS * (b + c))
+    numbers = b * (levels or c) * (_COMPLEX_NS if is_complex else _REAL_NS)
+    return a * d * max(numbers + _ROW_NS * (b + c), 0 if levels else _LEAST_ROW_NS * (b + c))
+
+
+def cheapest_cuts(count: int, cost: Callable[[int, int], float]) -> list[slice]:
+    """Cut a sequence into the cheapest pieces, by dynamic programming.
+
+    Parameters
+    ----------
+    count : int
+        Its length.
+    cost : callable
+        ``cost(first, stop)`` of a piece.
+
+    Returns
+    -------
+    list of slice
+        In order.
+
+    Examples
+    --------
+    >>> cheapest_cuts(5, lambda first, stop: abs(stop - first - 2))
+    [slice(0, 1, None), slice(1, 3, None), slice(3, 5, None)]
+    """
+    best: list[tuple[float, int]] = [(0.0, 0)]
+    for stop in range(1, count + 1):
+        best.append(min((best[first][0] + cost(first, stop), first) for first in range(stop)))
+    cuts, stop = [], count
+    while stop:
+        cuts.append(slice(best[stop][1], stop))
+        stop = best[stop][1]
+    return cuts[::-1]
 
 
 def _cheapest_runs(chain: Sequence[Pattern], is_complex: bool) -> list[slice]:
-    """Which neighbours to multiply out: the cheapest way to cut the chain, by dynamic programming."""
-    best: list[tuple[float, int]] = [(0.0, 0)]
-    for end in range(1, len(chain) + 1):
-        costs = (
-            (best[begin][0] + _stage_ns(fused_pattern(chain[begin:end]), is_complex), begin)
-            for begin in range(end)
-        )
-        best.append(min(costs))
-    runs, end = [], len(chain)
-    while end:
-        begin = best[end][1]
-        runs.append(slice(begin, end))
-        end = begin
-    return runs[::-1]
+    """Which neighbours to multiply out."""
+    return cheapest_cuts(
+        len(chain), lambda first, stop: stage_ns(fused_pattern(chain[first:stop]), is_complex)
+    )
 
 
 def _dense_columns(shape: tuple[int, int], stages: Sequence[Pattern], is_complex: bool) -> float:
@@ -388,9 +439,17 @@ def _dense_columns(shape: tuple[int, int], stages: Sequence[Pattern], is_complex
     if size > _LARGEST_DENSE:
         return 0
     itemsize = 16 if is_complex else 8
-    column_ns = sum(_stage_ns(stage, is_complex) for stage in stages) * itemsize / _ROW
+    column_ns = sum(stage_ns(stage, is_complex) for stage in stages) * itemsize / _ROW
     lost = size * (_BLAS_COMPLEX_NS if is_complex else _BLAS_REAL_NS) - column_ns
     return math.floor((_STAGED_NS - _DENSE_NS) / lost) if lost > 0 else math.inf
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any, order: Literal["C", "F"]) -> Array:
+    """An empty array whose rows begin lines of the cache: to write parts of lines takes twice as long."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _LINE, np.uint8)
+    begin = -memory.__array_interface__["data"][0] % _LINE
+    return np.ndarray(shape, dtype, memory, begin, order=order)
 
 
 def _permutation(order: Array | None, length: int, what: str) -> Array | None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fsmf.errors import InputTypeError, ShapeError
 from fsmf.kernels import kronecker_matmul as plain
 from fsmf.kernels import kronecker_matmul_cpu as twin
+from fsmf.kernels.kronecker_levels import plan_groups
 from fsmf.kernels.kronecker_matmul import ChainProduct, fused_pattern
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
@@ -153,6 +154,46 @@ def test_any_strides(k, dtype, path):
             assert product.apply(place, out=out) is out
             truth.check(x, out)
             assert np.isnan(around).sum() == around.size - out.size
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("diagonal", [0, 1e-30, 1e30, 1e-3, np.nan])
+def test_levels_with_any_diagonal(diagonal, dtype):
+    """What would be divided by stays finite, or nothing is divided by it."""
+    chain, rng = CHAINS["kaleidoscope"] + CHAINS["kaleidoscope"], np.random.default_rng(4)
+    values = values_of(chain, dtype)
+    for i in (2,) if diagonal > 1 else (1, 2, 5, 6):  # one large number is what fits into the range
+        values[i][i % len(values[i]), 1, 0, 1] = 0 if np.isnan(diagonal) else diagonal
+    x = gaussian(rng, (8, 21), dtype)
+    if np.isnan(diagonal):  # a whole row and column of zeros
+        values[2][0, 0], values[5][0, :, 0, 0] = 0, 0
+    Truth(chain, values).check(x, ChainProduct(chain, values).apply(x))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_levels_keep_to_the_range_of_their_type(dtype):
+    """Diagonals whose products are far from one stay where they are: x may be as small as before."""
+    chain = [(2**i, 2, 2, 2 ** (6 - i)) for i in range(7)]
+    values = [value * np.array(0.02, dtype) ** (-1) ** i for i, value in enumerate(values_of(chain, dtype))]
+    x = gaussian(np.random.default_rng(5), (128, 33), dtype) * np.array(1e-28, dtype)
+    Truth(chain, values).check(x, ChainProduct(chain, values).apply(x))
+
+
+def test_levels_are_not_multiplied_out():
+    def strides(chain, values):
+        groups, scales, _ = plan_groups(list(zip(chain, values, strict=True)))
+        return [stage.strides for group in groups for stage in group.stages], scales
+
+    chain = CHAINS["dyadic"]
+    values = values_of(chain, np.float64)
+    turned = [(a, c, b, d) for a, b, c, d in reversed(chain)]
+    found, scales = strides(chain, values)
+    assert [sum(map(bool, own)) for own in found] in ([2, 3], [3, 2])
+    assert scales.shape == (32,)
+    other, _ = strides(turned, [value.swapaxes(1, 3) for value in reversed(values)])
+    assert {tuple(sorted(own)) for own in other} <= {(0, 1, 2), (1, 2, 4)}
+    values[2][0, 0, 0, 0] = 0
+    assert (0, 0, 0) in strides(chain, values)[0]
 
 
 def test_the_result_may_replace_the_input(path):
