@@ -202,7 +202,7 @@ def _side(structure: Structure) -> Side:
 
 
 class _Descents:
-    """Alternating descents from several starts; the best of them.
+    """Alternating descents from several starts; the best of them, or zero where none is better.
 
     Attributes
     ----------
@@ -217,7 +217,8 @@ class _Descents:
         self._problem, self._clock = problem, clock
         self._product = ProductProblem.of(problem.A, whole, ridge=0.0, exponent=0)
         self._squares = LeastSquares(self._product)
-        self.error = math.inf
+        self.factors: tuple[Array, Array] = np.zeros(problem.left.shape), np.zeros(problem.right.shape)
+        self.error = problem.squared_error(*self.factors)
 
     def descend(self, X: Array, Y: Array) -> None:
         """Descend from factors, and keep the end if it is the best."""
