@@ -26,7 +26,7 @@ BATCH = 64
 FFT, OTHERS, NOBODY = "the FFT", "others", "nobody"
 # Seconds: an OpenMP library may spin for 0.2. Neither we nor the FFT spin, so a pause would only let cores
 # sleep.
-REST, TURN = {FFT: 0.0, OTHERS: 0.25}, 0.03
+REST, TURN = {FFT: 0.0, OTHERS: 0.25}, 0.1
 
 
 def patterns(n: int) -> list[tuple[int, int, int, int]]:

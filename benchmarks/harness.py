@@ -54,9 +54,9 @@ def interleave(
 ) -> dict[str, Timing]:
     """Time A B C, A B C, …: whatever else the machine does, it does it to all of them.
 
-    Short jobs take turns of `turn` seconds, after one run that is not timed. Where some library keeps its
-    threads spinning for milliseconds after a call, each contender rests first, so that nobody pays for the
-    one before.
+    Short jobs take turns of `turn` seconds, after as long a time that does not count: cores that have slept are
+    slow at first. Where some library keeps its threads spinning for milliseconds after a call, each contender
+    rests first, so that nobody pays for the one before.
     """
     timings = {}
     for contender in contenders:
@@ -64,10 +64,13 @@ def interleave(
         timings[contender.name] = Timing(first, contender.error(result))
     for _ in range(rounds):
         for contender in contenders:
-            times = 1
+            times = 0
             time.sleep(rest)
-            if turn:
-                times = max(1, min(200, int(turn / timed(contender.run)[0])))
+            began = time.perf_counter()
+            while turn and times < 1000 and time.perf_counter() - began < turn:
+                contender.run()
+                times += 1
+            times = max(1, times)
             began = time.perf_counter()
             for _ in range(times):
                 contender.run()
