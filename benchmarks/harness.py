@@ -54,9 +54,9 @@ def interleave(
 ) -> dict[str, Timing]:
     """Time A B C, A B C, …: whatever else the machine does, it does it to all of them.
 
-    Short jobs take turns of `turn` seconds, after as long a time that does not count: cores that have slept are
-    slow at first. Where some library keeps its threads spinning for milliseconds after a call, each contender
-    rests first, so that nobody pays for the one before.
+    Short jobs take turns of `turn` seconds, after as long a time that does not count: cores that have slept
+    are slow at first. Where some library keeps its threads spinning for milliseconds after a call, each
+    contender rests first, so that nobody pays for the one before.
     """
     timings = {}
     for contender in contenders:
