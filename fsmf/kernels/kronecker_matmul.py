@@ -411,8 +411,8 @@ def cheapest_cuts(count: int, cost: Callable[[int, int], float]) -> list[slice]:
 
     Examples
     --------
-    >>> cheapest_cuts(5, lambda first, stop: abs(stop - first - 2))
-    [slice(0, 1, None), slice(1, 3, None), slice(3, 5, None)]
+    >>> cheapest_cuts(5, lambda first, stop: (stop - first - 2.5) ** 2)
+    [slice(0, 2, None), slice(2, 5, None)]
     """
     best: list[tuple[float, int]] = [(0.0, 0)]
     for stop in range(1, count + 1):
