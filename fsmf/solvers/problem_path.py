@@ -10,7 +10,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from fsmf.errors import NotAttainedWarning, OptionError
 from fsmf.factorization import Status
@@ -348,6 +347,8 @@ def sought(
 
 def _on_sphere(problem: ProductProblem, values: Values, norm: float) -> Descent:
     """Descend over factors of a given norm, from given ones made as large; the ridge is the multiplier."""
+    from scipy.optimize import minimize  # slow to import, and rarely needed
+
     free = problem.ridged(0.0).in_values
     start = np.concatenate(values)
 

@@ -11,8 +11,6 @@ from fsmf.errors import ConvergenceWarning, NotAttainedWarning
 from fsmf.factorization import History, Status
 from fsmf.supports.support import Supports
 from fsmf.warning import warn_caller
-from fsmf.wellposedness.check import quick_verdict
-from fsmf.wellposedness.verdicts import IllPosed, WellPosed
 
 __all__ = ["LARGE", "Clock", "Trail"]
 
@@ -90,14 +88,18 @@ class Trail:
         bounds, growing ones are no sign of anything.
         """
         growing = not ridge and self.is_growing(settled_norm)
-        verdict = quick_verdict(supports) if growing and supports is not None else None
-        exists = isinstance(verdict, WellPosed)
-        if growing and not (isinstance(verdict, WellPosed) and verdict.is_bounded):
+        verdict = None
+        if growing and supports is not None:
+            from fsmf.wellposedness.check import quick_verdict  # slow to import, and rarely needed
+
+            verdict = quick_verdict(supports)
+        answer = None if verdict is None else verdict.answer
+        if growing and not getattr(verdict, "is_bounded", False):
             said = {
-                WellPosed: "a best product exists all the same, and another start or a ridge may find it",
-                IllPosed: "the infimum may not be attained, as for some matrices on these supports",
+                "WellPosed": "a best product exists all the same, and another start or a ridge may find it",
+                "IllPosed": "the infimum may not be attained, as for some matrices on these supports",
             }.get(
-                type(verdict),
+                str(answer),
                 "the infimum may not be attained, and fsmf.check_well_posedness(supports) tells whether "
                 "that can be",
             )
@@ -106,7 +108,7 @@ class Trail:
                 f"{self.errors[-1] / self._norm:.3g} of the norm of A and the factors are "
                 f"{self.norms[-1] / self.norms[0]:.3g} times as large as at first; "
                 f"{said}; use ridge= or max_norm= to bound the factors",
-                ConvergenceWarning if exists else NotAttainedWarning,
+                ConvergenceWarning if answer == "WellPosed" else NotAttainedWarning,
             )
             return Status.FACTORS_GROW
         if self.status is Status.OUT_OF_BUDGET:

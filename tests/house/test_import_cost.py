@@ -8,6 +8,13 @@ HEAVY = {"cupy", "torch", "sympy", "networkx", "numba", "matplotlib", "sklearn"}
 SECONDS = 0.05  # of processor time, beyond what scipy.sparse.linalg takes: no neighbour can lengthen it much
 
 LOADED = "import sys; from fsmf import *; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+# What takes a tenth of a second to load, and some solvers need at times.
+RARE = {"scipy.optimize", "sympy", "networkx", "fsmf.wellposedness.check"}
+FACTORIZED = """
+import sys, fsmf, numpy as np
+fsmf.factorize(np.eye(8), fsmf.butterfly(8))
+print(*sys.modules)
+"""
 TIMED = """
 import scipy.sparse.linalg
 from time import process_time
@@ -24,6 +31,10 @@ def fresh(program: str) -> str:
 
 def test_import_loads_only_numpy_and_scipy():
     assert HEAVY & set(fresh(LOADED).split()) == set()
+
+
+def test_a_first_factorization_loads_only_what_it_needs():
+    assert RARE & set(fresh(FACTORIZED).split()) == set()
 
 
 def test_import_is_quick():
