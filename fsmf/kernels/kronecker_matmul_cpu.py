@@ -139,7 +139,7 @@ def _tiles(
                         to, leap = y[0] + (alpha * b * d + delta) * y[2] + j * y[3], d * y[2]
                     elif s == end - 1 and not (is_last and write_whole):
                         to, leap = dst + (alpha * b * d + delta) * row, d * row
-                    elif not (is_local and (strides[0] or b == c == 4)):
+                    elif not (is_local and (strides[0] or stage[1] == stage[2] == 4)):  # or in place
                         to = local[1] if first == local[0] else local[0]
                     at = stage_of_rows(first, to, at, stage, down, leap, strides, nil, zero)
                     first, down = to, leap
