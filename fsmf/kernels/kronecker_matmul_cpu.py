@@ -35,7 +35,11 @@ _WIDE = 128
 # column, address of a permutation of the rows, whether that leaves them where they are.
 Side = tuple[int, int, int, int, int, bool]
 
-# Likewise, of columns that are read and written one by one: address, bytes from row to row, and from column
+# A chain: its groups, their stages, the coefficients as they are used, what rows are multiplied by before,
+# and how many rows buffers have for all of a tile and for those of a group.
+Layout = tuple[Array, Array, Array, Array, tuple[int, int]]
+
+# An array of columns that are read and written one by one: its address, bytes from row to row and from column
 # to column.
 Single = tuple[int, int, int]
 
@@ -80,20 +84,9 @@ def _deliver(y: Side, j: int, k: int, src: int, nil: Any, zero: Any) -> None:
 
 
 @_compiled
-def _tiles(
-    x: Side,
-    y: Side,
-    k: int,
-    groups: Array,
-    stages: Array,
-    factors: Array,
-    scales: Array,
-    rows: tuple[int, int],
-    scratch: Array,
-    counter: Array,
-    nil: Any,
-) -> None:
+def _tiles(x: Side, y: Side, k: int, layout: Layout, scratch: Array, counter: Array, nil: Any) -> None:
     """Multiply k columns, a tile at a time, until none is left."""
+    groups, stages, factors, scales, rows = layout
     zero = factors.dtype.type(0)
     row, tile = size_of(nil), count_of(nil)
     # Two buffers for all rows of a tile, and two for those of a group.
@@ -154,39 +147,17 @@ def _tiles(
 
 
 @_compiled
-def _wide(
-    x: Side,
-    y: Side,
-    k: int,
-    groups: Array,
-    stages: Array,
-    factors: Array,
-    scales: Array,
-    rows: tuple[int, int],
-    scratch: Array,
-    counter: Array,
-) -> None:
+def _wide(x: Side, y: Side, k: int, layout: Layout, scratch: Array, counter: Array) -> None:
     """Multiply in tiles with rows of 128 bytes."""
-    zero = factors.dtype.type(0)
-    _tiles(x, y, k, groups, stages, factors, scales, rows, scratch, counter, zeros(zero, zero, 128))
+    zero = layout[2].dtype.type(0)
+    _tiles(x, y, k, layout, scratch, counter, zeros(zero, zero, 128))
 
 
 @_compiled
-def _narrow(
-    x: Side,
-    y: Side,
-    k: int,
-    groups: Array,
-    stages: Array,
-    factors: Array,
-    scales: Array,
-    rows: tuple[int, int],
-    scratch: Array,
-    counter: Array,
-) -> None:
+def _narrow(x: Side, y: Side, k: int, layout: Layout, scratch: Array, counter: Array) -> None:
     """Multiply in tiles with rows of 64 bytes."""
-    zero = factors.dtype.type(0)
-    _tiles(x, y, k, groups, stages, factors, scales, rows, scratch, counter, zeros(zero, zero, 64))
+    zero = layout[2].dtype.type(0)
+    _tiles(x, y, k, layout, scratch, counter, zeros(zero, zero, 64))
 
 
 @_compiled
@@ -284,7 +255,6 @@ class Tiles:
         groups, scales, self.row_ns = plan_groups(chain)
         dtype = chain[0][1].dtype
         shape = _row_counts(chain[0][0])[0], _row_counts(chain[-1][0])[1]
-        self._scales = np.ones(shape[1], dtype) if scales is None else scales
         table: list[tuple[int, ...]] = []
         stages: list[tuple[int, ...]] = []
         parts, heights, local = [], [*shape], 1
@@ -304,10 +274,15 @@ class Tiles:
             in_place = b == c and (len(own) > 1 or own[0].in_place)
             table.append((a, b, c, d, begin, len(stages), in_place))
             heights.append(a * b * d)
-        self._groups, self._stages = np.array(table, np.intp), np.array(stages, np.intp)
-        self._factors = np.concatenate(parts)
-        self._rows, self._columns = _Order(rows, shape[0]), _Order(columns, shape[1])
         self._sizes = max(heights), local
+        self._layout: Layout = (
+            np.array(table, np.intp),
+            np.array(stages, np.intp),
+            np.concatenate(parts),
+            np.ones(shape[1], dtype) if scales is None else scales,
+            self._sizes,
+        )
+        self._rows, self._columns = _Order(rows, shape[0]), _Order(columns, shape[1])
 
     def multiply(self, x: Array, y: Array, *, shared: bool) -> None:
         """Write the product of the chain and x into y.
@@ -329,10 +304,9 @@ class Tiles:
         n_tiles = -(-k * x.itemsize // row)
         size = 2 * sum(self._sizes) * row + 64
         given, found, counter = _side(x, self._columns), _side(y, self._rows), np.zeros(1, np.intp)
-        layout = self._groups, self._stages, self._factors, self._scales, self._sizes
 
         def work(_: Any = (x, y)) -> None:  # which must live as long as any thread uses them
-            kernel(given, found, k, *layout, _buffer(size), counter)
+            kernel(given, found, k, self._layout, _buffer(size), counter)
 
         if threads == 1:
             return work()
