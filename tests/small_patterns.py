@@ -7,23 +7,6 @@ import numpy as np
 
 import fsmf
 
-# Numbers of patterns with and without a closed set of products, zero rows and columns allowed.
-COUNTS = {
-    (2, 2, 1): (9, 0),
-    (2, 3, 1): (12, 0),
-    (2, 4, 1): (15, 0),
-    (3, 3, 1): (16, 0),
-    (3, 4, 1): (20, 0),
-    (4, 4, 1): (25, 0),
-    (2, 2, 2): (57, 1),
-    (2, 3, 2): (107, 5),
-    (2, 4, 2): (180, 13),
-    (3, 3, 2): (198, 20),
-    (3, 4, 2): (329, 48),
-    (4, 4, 2): (541, 112),
-    (2, 2, 3): (283, 8),
-}
-
 # For each theorem a pair that it decides first, as I and J.
 DECIDED_BY = {
     "compatible": ([[1]], [[1]]),

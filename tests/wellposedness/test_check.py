@@ -1,11 +1,13 @@
 """check_well_posedness against counts, symmetries, and what sub-blocks say."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
-from small_patterns import COUNTS, orbits, random_pair, sampled, supports_of
+from small_patterns import orbits, random_pair, sampled, supports_of
 
 import fsmf
-from benchmarks.bench_wellposed import pole_limit
+from benchmarks.bench_wellposed import COUNTS, pole_limit
 from fsmf.wellposedness.check import check_well_posedness, quick_verdict
 from fsmf.wellposedness.elimination import Attainable, Unattainable, is_attainable
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
@@ -23,13 +25,21 @@ def agree(one, other):
     return type(one) is type(other) or Undecided in (type(one), type(other))
 
 
-@pytest.mark.parametrize(("size", "counts"), [item for item in COUNTS.items() if sum(item[1]) < 200], ids=str)
-def test_every_small_pattern_is_decided(size, counts):
-    """The larger sizes have their turn in the benchmarks."""
+@pytest.mark.parametrize(
+    ("size", "counts"),
+    [
+        pytest.param(*item, marks=() if sum(item[1]) < 200 else pytest.mark.slow, id=str(item[0]))
+        for item in COUNTS.items()
+    ],
+)
+def test_every_small_pattern_is_decided_and_verifies(size, counts):
     m, n, r = size
-    verdicts = [check_well_posedness(supports_of(*sides, r)) for sides in orbits(m, n, r)]
-    found = [sum(isinstance(verdict, kind) for verdict in verdicts) for kind in (*DECIDED, Undecided)]
-    assert found == [*counts, 0]
+    found = Counter()
+    for sides in orbits(m, n, r):
+        verdict = check_well_posedness(supports_of(*sides, r), max_seconds=60)
+        found[type(verdict)] += 1
+        assert verdict.verify(), sides
+    assert found == Counter(dict(zip(DECIDED, counts, strict=True)))
 
 
 @pytest.mark.parametrize("size", [(2, 4, 3), (3, 3, 3), (3, 4, 3), (4, 4, 3), (3, 3, 4)], ids=str)
