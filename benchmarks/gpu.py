@@ -89,16 +89,6 @@ QUICK = FULL._replace(
     matmul=2048,
     checks=20,
 )
-QUICK = FULL._replace(
-    chains=(1024,),
-    batches=(1024,),
-    squares=(1024,),
-    pairs=((200, 50, 0.3),),
-    single_step=97,
-    single_batch=1024,
-    matmul=2048,
-    checks=20,
-)
 
 
 class Contender(NamedTuple):
