@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from time import thread_time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,17 +19,21 @@ from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.contractions import find_contracted
 from fsmf.wellposedness.joins import Joined, join, reach
 from fsmf.wellposedness.lifting import Lifted, lift
-from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
+from fsmf.wellposedness.minors import find_corner, find_minor, images_of, witness_of
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.search import Prover
-from fsmf.wellposedness.splits import Split, restricted, split
+from fsmf.wellposedness.splits import Group, Split, restricted, split
 from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_two_classes
 from fsmf.wellposedness.union_check import check_union
 from fsmf.wellposedness.unions import NoMember
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.verification import as_pair
+from fsmf.wellposedness.witnesses import Witness
+
+if TYPE_CHECKING:
+    from fsmf.wellposedness.orbits import OpenForm
 
 __all__ = ["check_well_posedness", "quick_verdict"]
 
@@ -282,12 +287,31 @@ def _check_whole(
     if proof:
         return WellPosed(supports, proof)
     if small:
-        from fsmf.wellposedness.curves import find_witness
-
-        witness = find_witness(supports, max_seconds=deadline - thread_time())
+        witness = _find_curve(supports, classes, prover.open_forms, deadline)
         if witness:
             return IllPosed(supports, witness)
     reason = _TIME if thread_time() > deadline else "No theorem applies, and no known obstruction was found"
     open_questions = [*prover.open_questions, *plain.open_questions]
     question = min(open_questions, key=lambda q: (q.n_rows * q.n_columns, q.rank), default=None)
     return Undecided(supports, reason, _TRIED, question)
+
+
+def _find_curve(
+    supports: Supports, classes: EquivalenceClasses, forms: Mapping[Pattern, OpenForm], deadline: float
+) -> Witness | None:
+    """Search for a curve on the rows and columns of the form that was left open, if one was, or on all."""
+    from fsmf.wellposedness.curves import find_witness
+
+    pattern = Pattern.of(classes)
+    # Without twins kinds are the same, but fewer of each.
+    question = next((q for q in forms if (q.rows, q.columns) == (pattern.rows, pattern.columns)), pattern)
+    of_rows, of_columns, _ = images_of(classes)
+    rows, columns = (
+        np.concatenate([image[:count] for image, count in zip(images, counts, strict=True)])
+        for images, counts in ((of_rows, question.row_counts), (of_columns, question.column_counts))
+    )
+    block = Group(np.arange(supports[0].shape[1]), rows, columns)
+    witness = find_witness(
+        restricted(supports, block), form=forms.get(question), max_seconds=deadline - thread_time()
+    )
+    return witness and witness.padded(rows.tolist(), columns.tolist(), block.components.tolist(), supports)

@@ -4,14 +4,14 @@ Two kinds of curves are tried. *Poles*: some components have columns a_k + t z_k
 (v + t w_k)/t with a common v, so that the poles cancel and Σ a_k w_k + (Σ z_k) v remains; the other
 components are constant. Every two components that share an entry have such curves. *Straight lines*: B + t D
 for a few nonzeros of D, solved for the factors over the field of rational functions of t; these reach limits
-of higher order that poles do not. Where normal forms prove nothing, the one that they leave open is B first.
+of higher order that poles do not. A normal form that proofs by normal forms leave open can be B first.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations
@@ -26,8 +26,8 @@ from fsmf.wellposedness.elimination import (
     membership,
 )
 from fsmf.wellposedness.enumeration import free_places, kinds_of
-from fsmf.wellposedness.orbits import open_form
-from fsmf.wellposedness.polynomials import evaluate, occurring
+from fsmf.wellposedness.orbits import OpenForm
+from fsmf.wellposedness.polynomials import Laurent, evaluate, occurring
 from fsmf.wellposedness.rational import Entries, RationalFunction
 from fsmf.wellposedness.witnesses import Witness, components
 
@@ -38,7 +38,12 @@ _POLE: tuple[Fraction, ...] = (Fraction(0), Fraction(1))
 
 
 def find_witness(
-    supports: Any, *, max_seconds: float = 10.0, rng: int = 0, lines_after: int = 400
+    supports: Any,
+    *,
+    form: OpenForm | None = None,
+    max_seconds: float = 10.0,
+    rng: int = 0,
+    lines_after: int = 400,
 ) -> Witness | None:
     """Look for a proof that the products on these supports are no closed set.
 
@@ -46,6 +51,8 @@ def find_witness(
     ----------
     supports : sequence
         Two supports, best with few rows, columns and components.
+    form : OpenForm, optional
+        What `find_cover` left open for them, which is tried first.
     max_seconds : float, optional
         When to give up, in seconds of processor time.
     rng : int, optional
@@ -76,7 +83,7 @@ def find_witness(
     source = random.Random(rng)
     sources = [_poles(supports, source)]
     tried = 0
-    first = _open_targets(supports, source, max_seconds=max_seconds / 2)
+    first = _open_targets(form.entries if form else {}, source)
     while time.thread_time() < deadline:
         if tried == lines_after:
             sources.append(_targets(supports, source))
@@ -231,10 +238,9 @@ def _line(at_zero: int | None, slope: int | None) -> tuple[Fraction, ...]:
 
 
 def _open_targets(
-    supports: Supports, source: random.Random, *, max_seconds: float
+    form: Mapping[tuple[int, int], Laurent], source: random.Random
 ) -> Iterator[tuple[Entries[Fraction], None]]:
-    """The normal form that is left open, for some values of its parameters."""
-    form = open_form(kinds_of(supports), max_seconds=max_seconds) or {}
+    """A normal form for some values of its parameters."""
     names = sorted(set().union(*map(occurring, form.values())))
     for tried in range(min(len(form), 4 if names else 1)):
         drawn = source.choices((1, -1, 2, -3), k=len(names)) if tried else (2, 3, 5, 7, 11, 13, 17, 19)

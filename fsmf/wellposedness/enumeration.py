@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement, permutations
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.pattern import Pattern, bits, union
@@ -131,20 +131,18 @@ class Census:
 
     Attributes
     ----------
-    find : callable
-        Returns a `Witness` for a pair of supports, or None; takes seconds.
-    cover : callable
-        Returns something true if normal forms prove that the products of a pattern are closed; takes seconds.
+    decide : callable
+        Takes a pattern and a number of seconds. Returns a `Witness`, or True if products form a closed set,
+        or None.
     rounds : tuple of float
-        How many seconds both have, one after the other, until one of them decides.
+        How many seconds it has, one after the other, until it decides.
     minimal : dict of Kinds to Witness
         The minimal ones found.
     undecided : dict of Kinds to None
         Patterns of which all sub-blocks are closed, and that neither a theorem nor a curve decided.
     """
 
-    find: Callable[[Supports, float], Witness | None]
-    cover: Callable[[Kinds, float], object] = lambda kinds, seconds: None
+    decide: Callable[[Kinds, float], Witness | Literal[True] | None]
     rounds: tuple[float, ...] = (5.0,)
     minimal: dict[Kinds, Witness] = field(default_factory=dict)
     undecided: dict[Kinds, None] = field(default_factory=dict)
@@ -192,12 +190,12 @@ class Census:
         if self.prover.prove(pattern) or self.prover.prove(pattern.T):
             return True
         for seconds in self.rounds:
-            if self.cover(kinds, seconds):
-                return True
-            witness = self.find(supports_of(kinds), seconds)
-            if witness:
-                self.minimal[kinds] = witness
+            found = self.decide(kinds, seconds)
+            if isinstance(found, Witness):
+                self.minimal[kinds] = found
                 return False
+            if found:
+                return True
         self.undecided[kinds] = None
         return None
 

@@ -16,11 +16,15 @@ from functools import cache
 from importlib import resources
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fsmf.errors import FileFormatError
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.witnesses import Witness
+
+if TYPE_CHECKING:
+    from fsmf.wellposedness.enumeration import Kinds
+    from fsmf.wellposedness.orbits import OpenForm
 
 __all__ = ["build", "find_shortest", "main", "minimal_patterns", "read_library", "write_library"]
 
@@ -183,12 +187,17 @@ def build(
     >>> len(witnesses), undecided
     (1, [])
     """
-    from fsmf.wellposedness.enumeration import Census, all_kinds, canonical, kinds_of
-    from fsmf.wellposedness.orbits import find_cover
+    from fsmf.wellposedness.enumeration import Census, all_kinds, canonical, kinds_of, supports_of
+    from fsmf.wellposedness.orbits import Cover, find_cover
+
+    def decide(kinds: Kinds, seconds: float) -> Witness | Literal[True] | None:
+        found = find_cover(kinds, max_seconds=seconds)
+        if isinstance(found, Cover):
+            return True
+        return find_shortest(supports_of(kinds), form=found, max_seconds=seconds, tries=tries)
 
     census = Census(
-        lambda supports, seconds: find_shortest(supports, max_seconds=seconds, tries=tries),
-        lambda kinds, seconds: find_cover(kinds, max_seconds=seconds),
+        decide,
         rounds=tuple(max_seconds * share for share in (0.05, 0.25, 1.0)),
         minimal={canonical(kinds_of(witness.supports)): witness for witness in known},
     )
@@ -202,13 +211,17 @@ def build(
     return ordered, list(map(str, census.undecided))
 
 
-def find_shortest(supports: Supports, *, max_seconds: float, tries: int = 8) -> Witness | None:
+def find_shortest(
+    supports: Supports, *, form: OpenForm | None = None, max_seconds: float, tries: int = 8
+) -> Witness | None:
     """Return the witness with the fewest terms of several, or None.
 
     Parameters
     ----------
     supports : Supports
         A small pair.
+    form : OpenForm, optional
+        As `find_witness` takes it.
     max_seconds : float
         How long to look.
     tries : int, optional
@@ -230,7 +243,8 @@ def find_shortest(supports: Supports, *, max_seconds: float, tries: int = 8) -> 
     found: list[Witness] = []
     deadline = time.thread_time() + max_seconds
     for rng in count():
-        witness = find_witness(supports, max_seconds=min(5.0, deadline - time.thread_time()), rng=rng)
+        left = min(5.0, deadline - time.thread_time())
+        witness = find_witness(supports, form=form, max_seconds=left, rng=rng)
         if witness:
             found.append(shortened(witness, max_seconds=1.0))
         if len(found) == tries or time.thread_time() > deadline:

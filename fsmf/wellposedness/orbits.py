@@ -41,7 +41,7 @@ from fsmf.wellposedness.polynomials import (
 )
 from fsmf.wellposedness.solving import GaveUpError, Solution, solve
 
-__all__ = ["Cover", "OpenFormError", "find_cover", "open_form"]
+__all__ = ["Cover", "OpenForm", "find_cover"]
 
 Place = tuple[int, int]
 
@@ -49,12 +49,22 @@ Place = tuple[int, int]
 _ORDERS = 6
 
 
-class OpenFormError(GaveUpError):
-    """A form has no factors that were found, and no minor excludes it."""
+class OpenForm(NamedTuple):
+    """Hold a normal form without factors that were found, and which no minor excludes: perhaps a limit.
 
+    Attributes
+    ----------
+    entries : dict
+        Its nonzeros by row and column, polynomials in parameters 0, 1, ….
+    """
+
+    entries: dict[Place, Laurent]
+
+
+class _OpenFormError(GaveUpError):
     def __init__(self, form: Mapping[Place, Laurent]) -> None:
         super().__init__("a form has no factors that were found, and no minor excludes it")
-        self.form = form
+        self.found = OpenForm({place: p for place, p in form.items() if p})
 
 
 class Cover(NamedTuple):
@@ -73,7 +83,7 @@ class Cover(NamedTuple):
     cases: dict[str, Any]
 
 
-def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
+def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | OpenForm | None:
     """Try to prove that the products are a closed set, bringing all candidates for limits to normal forms.
 
     Parameters
@@ -85,8 +95,8 @@ def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
 
     Returns
     -------
-    Cover or None
-        None if a form was left open, which says nothing.
+    Cover, OpenForm or None
+        The first form that is left open, if one is, which proves nothing; None if the time is over.
 
     Notes
     -----
@@ -99,45 +109,17 @@ def find_cover(kinds: Kinds, *, max_seconds: float = 30.0) -> Cover | None:
     >>> cover = find_cover(Kinds((1, 1), (1, 1)))
     >>> cover.attained, cover.excluded
     (5, 2)
-    >>> find_cover(Kinds((1, 3), (1, 3))) is None
-    True
-    """
-    cover = _Forms(kinds, time.thread_time() + max_seconds)
-    try:
-        cases = cover.explore(dict.fromkeys(cover.reach))
-    except GaveUpError:
-        return None
-    return Cover(*_counted(cases), cases)
-
-
-def open_form(kinds: Kinds, *, max_seconds: float = 10.0) -> dict[Place, Laurent] | None:
-    """Return the first normal form that has no factors that were found, and that no minor excludes.
-
-    Parameters
-    ----------
-    kinds : Kinds
-        The components of each row and of each column.
-    max_seconds : float, optional
-        When to give up, in seconds of processor time.
-
-    Returns
-    -------
-    dict, or None
-        Its entries, polynomials in parameters 0, 1, …; a candidate for a limit that is no product.
-
-    Examples
-    --------
-    >>> open_form(Kinds((1, 3), (1, 3)))
-    {(0, 1): {0: 1}, (1, 0): {0: 1}}
+    >>> find_cover(Kinds((1, 3), (1, 3)))
+    OpenForm(entries={(0, 1): {0: 1}, (1, 0): {0: 1}})
     """
     forms = _Forms(kinds, time.thread_time() + max_seconds)
     try:
-        forms.explore(dict.fromkeys(forms.reach))
-    except OpenFormError as error:
-        return {place: p for place, p in error.form.items() if p}
+        cases = forms.explore(dict.fromkeys(forms.reach))
+    except _OpenFormError as error:
+        return error.found
     except GaveUpError:
-        pass
-    return None
+        return None
+    return Cover(*_counted(cases), cases)
 
 
 def _counted(node: Mapping[str, Any]) -> tuple[int, int]:
@@ -240,7 +222,7 @@ class _Forms:
             try:
                 # The factors hold where the units are not 0.
                 where = [self.restrict(form, [unit], n)[1:] for unit in units]
-            except OpenFormError:
+            except _OpenFormError:
                 continue  # other factors may have other units
             return {**factors, "units": [_listed(unit, n) for unit in units], "where": where}
         minors = [(minor, block) for minor, block in self.minors(form) if minor]
@@ -269,7 +251,7 @@ class _Forms:
                     if all(min(split(p, v), default=0) >= 0 for p in form.values()):
                         there = {place: substitute(p, v, root)[0] for place, p in form.items()}
                         return at, v, self.settle(there, n)
-        raise OpenFormError(form)
+        raise _OpenFormError(form)
 
     def factors(self, form: dict[Place, Laurent], n: int) -> Iterator[tuple[dict[str, Any], list[Laurent]]]:
         """Yield factors for all parameters but 0 and the zeros of some polynomials; and these."""

@@ -15,7 +15,7 @@ from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.reductions import Freed, find_free_region, group_pattern, without_twins
 
 if TYPE_CHECKING:
-    from fsmf.wellposedness.orbits import Cover
+    from fsmf.wellposedness.orbits import Cover, OpenForm
 
 __all__ = ["Prover", "filling_proof", "freeing_proof", "listed_kinds"]
 
@@ -37,6 +37,8 @@ class Prover:
         One that has tried what is polynomial; then small questions that it left are covered by normal forms.
     cheap : bool
         Whether only what takes milliseconds is tried.
+    open_forms : dict of Pattern to OpenForm
+        The normal forms that stopped proofs by normal forms.
     """
 
     deadline: float = float("inf")
@@ -44,6 +46,7 @@ class Prover:
     cheap: bool = False
     out_of_time: bool = False
     open_questions: dict[Pattern, None] = field(default_factory=dict)
+    open_forms: dict[Pattern, OpenForm] = field(default_factory=dict)
     _known: dict[Pattern, Proof | None] = field(default_factory=dict)
 
     def prove(self, pattern: Pattern) -> Proof | None:
@@ -94,11 +97,9 @@ class Prover:
             self.open_questions[pattern] = None
             return None
         if self.plain:
-            for side in (pattern, pattern.T):
-                cover = self._cover(side)
-                if cover:
-                    found = Proof("normal forms", side, (), {"cases": cover.cases})
-                    return found if side is pattern else Proof("transposed", pattern, (found,))
+            cover = self._cover(pattern)
+            if cover:
+                return Proof("normal forms", pattern, (), {"cases": cover.cases})
         elif len(pattern.ranks) > 1 and not self.cheap:
             for side in (pattern, pattern.T):
                 found = self._fill(side) or self._saturate(side)
@@ -114,9 +115,13 @@ class Prover:
     def _cover(self, pattern: Pattern) -> Cover | None:
         if pattern.n_rows * pattern.n_columns > _PLACES or pattern.rank > _COMPONENTS:
             return None
-        from fsmf.wellposedness.orbits import find_cover
+        from fsmf.wellposedness.orbits import OpenForm, find_cover
 
-        return find_cover(listed_kinds(pattern), max_seconds=self.deadline - thread_time())
+        found = find_cover(listed_kinds(pattern), max_seconds=self.deadline - thread_time())
+        if isinstance(found, OpenForm):
+            self.open_forms[pattern] = found
+            return None
+        return found
 
     def _fill(self, pattern: Pattern) -> Proof | None:
         for filling in fillings(pattern, self.deadline):

@@ -15,6 +15,7 @@ from fsmf.wellposedness import library
 from fsmf.wellposedness.curves import find_witness, shortened
 from fsmf.wellposedness.enumeration import Census, canonical, free_places, kinds_of, supports_of
 from fsmf.wellposedness.library import build, find_shortest, minimal_patterns, read_library, write_library
+from fsmf.wellposedness.orbits import find_cover
 from fsmf.wellposedness.verdicts import IllPosed
 
 
@@ -110,7 +111,7 @@ def test_it_is_not_read_before_it_is_asked_for():
 @pytest.mark.parametrize("size", [(2, 3, 2), (3, 3, 2), (2, 2, 3)], ids=str)
 def test_the_census_agrees_with_the_library(size):
     """Curves are searched for anew; the verdicts take them from the file."""
-    census = Census(lambda supports, seconds: find_witness(supports, max_seconds=seconds))
+    census = Census(lambda kinds, seconds: find_witness(supports_of(kinds), max_seconds=seconds))
     for supports in sampled(np.random.default_rng(sum(size)), size, 25):
         ill_posed = isinstance(fsmf.check_well_posedness(supports), IllPosed)
         assert census.is_closed(kinds_of(supports)) is not ill_posed
@@ -128,7 +129,8 @@ def test_small_ones_are_found_again():
 
 @pytest.mark.parametrize("witness", random.Random(4).sample(all_witnesses(), 3))
 def test_curves_are_found_again(witness):
-    found = find_shortest(supports_of(canonical(kinds_of(witness.supports))), max_seconds=60, tries=1)
+    kinds = canonical(kinds_of(witness.supports))
+    found = find_shortest(supports_of(kinds), form=find_cover(kinds), max_seconds=60, tries=1)
     assert found.verify()
 
 
