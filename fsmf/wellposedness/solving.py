@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from fsmf.wellposedness.pivots import Case, find_case, find_pivot, find_trade
 from fsmf.wellposedness.polynomials import (
     CONSTANT,
     Exact,
@@ -29,7 +30,6 @@ from fsmf.wellposedness.polynomials import (
     constant,
     degree_in,
     evaluate,
-    monic,
     monomial,
     multiply,
     occurring,
@@ -133,14 +133,6 @@ def solve(
     return found._replace(inverses=tuple(search.inverses)) if isinstance(found, Solution) else found
 
 
-class _Case(NamedTuple):
-    """What is 0 or a unit: an unknown, or its coefficient a in an equation."""
-
-    a: Laurent
-    unknown: int
-    equation: int | None = None
-
-
 class _Search:
     def __init__(self, n_unknowns: int, parameters: frozenset[int], deadline: float, max_terms: int) -> None:
         self.next_unknown = n_unknowns
@@ -178,39 +170,20 @@ class _Search:
                     return Contradiction({e: {-m: Fraction(1) / value}})
         if self.parameters and any(occurring(f) <= self.parameters for f in equations.values()):
             return Contradiction({})
-        pivot = self.pivot(equations, units)
+        pivot = find_pivot(equations, units, self.parameters)
         if pivot:
             return self.eliminate(equations, units, *pivot)
-        case = self.case(equations, units)
+        case = find_case(
+            equations,
+            units,
+            self.parameters,
+            for_all=self.for_all,
+            unknowns_first=self.unknowns_first,
+        )
         if case and (case.equation is None or not self.unknowns_first):
             return self.branch(equations, units, case)
         found = self.guess(equations, units)
         return found or (self.branch(equations, units, case) if case else self.trade(equations, units))
-
-    def pivot(self, equations: dict[int, Laurent], units: frozenset[int]) -> tuple[int, int] | None:
-        """The equation and the unknown to eliminate that make the fewest new terms."""
-        counts: dict[int, int] = {}
-        for f in equations.values():
-            for m in f:
-                for v, _ in powers(m):
-                    counts[v] = counts.get(v, 0) + 1
-        best, choice = None, None
-        for e, f in equations.items():
-            times: dict[int, list[int]] = {}
-            for m in f:
-                for v, _ in powers(m):
-                    times.setdefault(v, []).append(m)
-            for v, monomials in times.items():
-                if len(monomials) > 1 or v in self.parameters or abs(degree_in(monomials[0], v)) != 1:
-                    continue
-                if any(w not in units for w, _ in powers(monomials[0]) if w != v):
-                    continue
-                if v in units and (len(f) != 2 or not occurring(f) <= units):
-                    continue
-                cost = ((len(f) - 2) * (counts[v] - 1), len(f))
-                if best is None or cost < best:
-                    best, choice = cost, (e, v)
-        return choice
 
     def eliminate(
         self, equations: dict[int, Laurent], units: frozenset[int], e: int, v: int
@@ -260,18 +233,12 @@ class _Search:
 
         Where v − q = scale·f, also w q − 1 = −scale·f/v at w = 1/v.
         """
-        candidates = [
-            (len(f), e, v, low)
-            for e, f in equations.items()
-            for v in occurring(f) - self.parameters
-            if sorted(parts := split(f, v)) == [low := min(parts), low + 1]
-            and len(parts[low + 1]) == 1
-            and occurring(parts[low + 1]) <= units
-        ]
-        if not candidates:
+        pivot = find_trade(equations, units, self.parameters)
+        if pivot is None:
             raise GaveUpError("what remains is not linear in any unknown")
-        _, e, v, low = min(candidates)
+        e, v = pivot
         parts = split(equations[e], v)
+        low = min(parts)
         ((own, value),) = parts[low + 1].items()
         scale: Laurent = {monomial(v, -low) - own: Fraction(1) / value}
         q = multiply(parts[low], {-own: Fraction(-1) / value})
@@ -308,61 +275,8 @@ class _Search:
                 add(total, self.product(c, quotients[e]), -1)
         return total
 
-    def case(self, equations: dict[int, Laurent], units: frozenset[int]) -> _Case | None:
-        """What to branch on, if anything: an unknown, or else the coefficient of one."""
-        best, choice = None, None
-        for f in equations.values():
-            inner = [[(v, d) for v, d in powers(m) if v not in units] for m in f]
-            alone = [i for i, vs in enumerate(inner) if not vs]
-            common = set.intersection(*({v for v, _ in vs} for vs in inner if vs)) if any(inner) else set()
-            for v in {v for vs in inner for v, _ in vs}:
-                # v = 0 contradicts this equation at once; or it is a product that is 0; or a unit v helps.
-                if len(alone) == 1 and v in common:
-                    kind = 0
-                elif len(f) == 1:
-                    kind = 1
-                else:
-                    kind = 2 if any(v in dict(vs) and len(vs) == 2 for vs in inner) else 3
-                others = sum(v in occurring(g) for g in equations.values())
-                score = (kind, len(f), -others, v)
-                if best is None or score < best:
-                    best, choice = score, v
-        if choice is not None and best is not None and (best[0] < 3 or self.unknowns_first):
-            return _Case(term(1, choice), choice)
-        tried = {monic(f) for f in equations.values()}
-        coefficients = [
-            (len(parts[1]), len(f), e, v)
-            for e, f in equations.items()
-            for v in occurring(f) - self.parameters
-            if sorted(parts := split(f, v)) in ([0, 1], [1])
-            and len(parts[1]) > 1
-            and monic(parts[1]) not in tried
-            # a·u = unit says already that a is one
-            and not (
-                v in units
-                and len(rest := parts.get(0, {})) == 1
-                and occurring(rest) <= units
-                and not occurring(parts[1]) <= self.parameters
-            )
-        ]
-        if self.for_all:
-            # f = a + rest/v is a v + rest, times a unit.
-            coefficients += [
-                (len(parts[0]), len(f), e, v)
-                for e, f in equations.items()
-                for v in (occurring(f) & units) - self.parameters
-                if sorted(parts := split(f, v)) == [-1, 0]
-                and len(parts[0]) > 1
-                and occurring(parts[0]) <= self.parameters
-            ]
-        if coefficients:
-            _, _, e, v = min(coefficients)
-            parts = split(equations[e], v)
-            return _Case(parts[max(parts)], v, e)
-        return None if choice is None else _Case(term(1, choice), choice)
-
     def branch(
-        self, equations: dict[int, Laurent], units: frozenset[int], case: _Case
+        self, equations: dict[int, Laurent], units: frozenset[int], case: Case
     ) -> Solution | Contradiction:
         if self.for_all and occurring(case.a) <= self.parameters:
             return self.invert_parameter(equations, units, case)
@@ -395,7 +309,7 @@ class _Search:
         return self.invert(equations, units, case, d, zero.cofactors)
 
     def invert_parameter(
-        self, equations: dict[int, Laurent], units: frozenset[int], case: _Case
+        self, equations: dict[int, Laurent], units: frozenset[int], case: Case
     ) -> Solution | Contradiction:
         """Solve where a polynomial a in the parameters is a unit, which goes on record."""
         a, u, e = case
@@ -456,7 +370,7 @@ class _Search:
         self,
         equations: dict[int, Laurent],
         units: frozenset[int],
-        case: _Case,
+        case: Case,
         d: Laurent,
         zero: dict[int, Laurent],
     ) -> Solution | Contradiction:
