@@ -8,9 +8,10 @@ import importlib.util
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import array_api_compat.numpy
 import numpy as np
@@ -24,13 +25,26 @@ HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("c++")
 
 
+class Traffic(NamedTuple):
+    """What launches moved, as a device counts: an instruction of a warp of 32 threads at a time."""
+
+    sectors_read: int  # of 32 bytes, in memory
+    sectors_written: int
+    bytes_read: int  # what the threads asked for
+    bytes_written: int
+    bank_rounds: int  # rounds to the 32 banks of shared memory, and how many would do without conflicts
+    bank_least: int
+
+
 class Emulator:
-    """Stands in for the device: launches kernels on NumPy arrays."""
+    """Stands in for the device: launches kernels on NumPy arrays, and fails where a device may."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._libraries: dict[Any, Any] = {}
         self.launched: list[tuple[cuda.Kernel, int, int, int]] = []
+        self.counts = False
+        self._counted: list[np.ndarray] = []
 
     def launch(
         self,
@@ -47,17 +61,37 @@ class Emulator:
         assert blocks < 1 << 31
         assert 0 < threads <= 1024
         self.launched.append((kernel, blocks, threads, shared))
-        kept, pointers = [], []
+        kept, pointers, regions = [], [], []
         for argument in arguments:
             if isinstance(argument, np.ndarray):
-                argument = np.uintp(argument.ctypes.data)
+                begin = argument.ctypes.data
+                regions += [begin, begin + argument.nbytes]
+                argument = np.uintp(begin)
             assert isinstance(argument, np.generic)  # of the size that the kernel declares
             kept.append(np.array(argument))
             pointers.append(kept[-1].ctypes.data)
-        function = getattr(self._library(kernel), f"host_{kernel.name}")
+        library = self._library(kernel)
+        function = getattr(library, f"host_{kernel.name}")
         array = (ctypes.c_void_p * len(pointers))(*pointers)
-        code = function(ctypes.c_uint(blocks), ctypes.c_uint(threads), ctypes.c_size_t(shared), array)
-        assert code == 0, ("", "some threads ended before a barrier", "shared memory was overrun")[code]
+        arrays = (ctypes.c_void_p * len(regions))(*regions)
+        whole = ctypes.c_uint(blocks), ctypes.c_uint(threads), ctypes.c_size_t(shared), array, arrays
+        code = function(*whole, ctypes.c_size_t(len(regions) // 2), ctypes.c_bool(self.counts))
+        library.host_message.restype = ctypes.c_char_p
+        assert not code, library.host_message().decode()
+        if self.counts:
+            self._counted.append(np.zeros(len(Traffic._fields), np.uint64))
+            library.host_counts(self._counted[-1].ctypes.data_as(ctypes.c_void_p))
+
+    @contextmanager
+    def counting(self) -> Iterator[list[Traffic]]:
+        """Count the traffic of the launches within; the sum is in the list afterwards."""
+        found: list[Traffic] = []
+        self.counts, self._counted = True, []
+        try:
+            yield found
+        finally:
+            self.counts = False
+        found.append(Traffic(*np.sum(self._counted, axis=0, dtype=np.int64).tolist()))
 
     def _library(self, kernel: cuda.Kernel) -> Any:
         if kernel not in self._libraries:
@@ -66,10 +100,22 @@ class Emulator:
             code = "\n".join([f'#include "{HERE / "cuda_on_host.h"}"', *lines, text, export])
             stem = self._folder / hashlib.sha1(code.encode()).hexdigest()
             stem.with_suffix(".cpp").write_text(code)
-            command = [COMPILER, "-std=c++17", "-O0", "-fno-strict-aliasing", "-w", "-shared", "-fPIC"]
-            subprocess.run([*command, "-o", f"{stem}.so", f"{stem}.cpp"], check=True)
+            self._compile(f"{stem}.cpp", "-O0", "-fsanitize=thread")
+            subprocess.run([str(COMPILER), "-shared", "-o", f"{stem}.so", f"{stem}.o", self._runtime()], check=True)
             self._libraries[kernel] = ctypes.CDLL(f"{stem}.so")
         return self._libraries[kernel]
+
+    def _compile(self, source: str, *options: str) -> None:
+        shown = ["-std=c++17", "-fno-strict-aliasing", "-w", "-fPIC", f"-I{HERE}"]
+        target = self._folder / Path(source).with_suffix(".o").name
+        subprocess.run([str(COMPILER), *shown, *options, "-c", "-o", target, source], check=True)
+
+    def _runtime(self) -> str:
+        """What stands for the device, which all kernels are linked with."""
+        target = self._folder / "cuda_on_host.o"
+        if not target.exists():
+            self._compile(str(HERE / "cuda_on_host.cpp"), "-O2")
+        return str(target)
 
 
 @cache

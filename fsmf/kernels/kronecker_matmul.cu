@@ -153,8 +153,9 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_chain(
         const int near = item % tile_deltas, local = item / tile_deltas % rows_in;
         const int column = item / tile_deltas / rows_in, delta = task.delta + near;
         const bool inside = delta < d && task.column + column < columns;
-        pool[first + local * pitch + near * tile_columns + column] =
+        const SUM value =
             inside ? widened(x[row_in(task, local, delta) + (task.column + column) * x_column]) : nothing<SUM>();
+        pool[first + local * pitch + near * tile_columns + column] = value;
     }
     __syncthreads();
 #endif
@@ -224,8 +225,9 @@ kronecker_factor(
         }
         for (int item = threadIdx.x; item < DEPTH * TILE_ROWS; item += threads) {
             const int gamma = item % DEPTH, i = item / DEPTH;
-            weights[gamma][i] = start + gamma < c && band + i < b
+            const COEFFICIENT weight = start + gamma < c && band + i < b
                 ? values[((alpha * b + band + i) * d + delta) * c + start + gamma] : nothing<COEFFICIENT>();
+            weights[gamma][i] = weight;
         }
         __syncthreads();
 #pragma unroll
