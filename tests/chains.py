@@ -35,3 +35,14 @@ def exact(chain: Any, dtype: Any, seed: int) -> np.ndarray:
 def slack(A: np.ndarray) -> float:
     """A hundred roundings."""
     return 100 * float(np.finfo(A.dtype).eps) * float(np.linalg.norm(A))
+
+
+def check_pieces(B, k, U, W, tails, *, gram):
+    """Pieces of blocks are the best of rank k, by LAPACK, and U is orthonormal up to `gram`."""
+    s = np.linalg.svd(B.astype(np.result_type(B.dtype, float)), compute_uv=False)
+    slack = 40 * float(np.finfo(B.dtype).eps) * s.max()
+    np.testing.assert_allclose(tails, np.linalg.norm(s[:, k:], axis=1), atol=slack)
+    np.testing.assert_allclose(tails, np.linalg.norm(B - U @ W, axis=(1, 2)), atol=slack)
+    found = U.conj().swapaxes(1, 2) @ U
+    np.testing.assert_allclose(found, np.broadcast_to(np.eye(k), found.shape), atol=gram)
+    assert tails.dtype == np.float64

@@ -6,17 +6,21 @@ that comes to the host unasked.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from emulator import Emulator
+from devices import ON_GPU
+from emulator import COMPILER, Emulator
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy import sparse
 
@@ -39,10 +43,12 @@ class ndarray(NDArrayOperatorsMixin):
         if name.startswith("__"):
             raise AttributeError(name)
         found = getattr(self._held, name)
-        return _taken(found) if callable(found) else _given(found)
+        return _taken(found, self._held) if callable(found) else _given(found)
 
     def __getitem__(self, key: Any) -> Any:
-        return _given(self._held[_own(key)])
+        found = self._held[_own(key)]
+        _count([self._held], found)
+        return _given(found)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._held[_own(key)] = _own(value)
@@ -109,11 +115,37 @@ def _given(value: Any) -> Any:
     return value
 
 
-def _taken(function: Any) -> Any:
+# Bytes that array functions read and wrote since the last look; views are free.
+moved: Counter[str] = Counter()
+
+
+def _taken(function: Any, owner: Any = None) -> Any:
     def wrapper(*args: Any, **options: Any) -> Any:
-        return _given(function(*map(_own, args), **{name: _own(value) for name, value in options.items()}))
+        owned = [_own(value) for value in (*args, *options.values())]
+        found = function(*owned[: len(args)], **dict(zip(options, owned[len(args) :], strict=True)))
+        _count([owner, *owned], found)
+        return _given(found)
 
     return wrapper
+
+
+def _count(given: Any, made: Any) -> None:
+    arrays, results = (
+        [one for one in _flattened(some) if isinstance(one, np.ndarray)] for some in (given, made)
+    )
+    if not results and not isinstance(made, np.generic):
+        return
+    if not any(np.may_share_memory(one, other) for one in results for other in arrays):
+        moved["read"] += sum(one.nbytes for one in arrays)
+        moved["written"] += sum(one.nbytes for one in results)
+
+
+def _flattened(some: Any) -> Iterator[Any]:
+    for one in some if isinstance(some, tuple | list) else [some]:
+        if isinstance(one, tuple | list):
+            yield from _flattened(one)
+        else:
+            yield one
 
 
 class Device:
@@ -188,7 +220,7 @@ class RawKernel:
         )
 
 
-_FILES = {cuda.source(name): name for name in ("kronecker_matmul.cu", "kronecker_split.cu")}
+_FILES = {cuda.source(path.name): path.name for path in Path(cuda.__file__).parent.glob("*.cu")}
 
 
 def modules() -> dict[str, ModuleType]:
@@ -210,6 +242,7 @@ def modules() -> dict[str, ModuleType]:
         "cupy.cuda",
         Device=Device,
         Stream=Stream,
+        get_current_stream=Stream,
         Event=Event,
         runtime=runtime,
         get_elapsed_time=lambda start, stop: 1e3 * max(1e-9, stop.at - start.at),
@@ -273,6 +306,18 @@ class _Sparse:
 
     def __matmul__(self, x: ndarray) -> ndarray:
         return ndarray(self._held @ x._held)
+
+
+@pytest.fixture(scope="module")
+def cupy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    """CuPy: itself with ``--gpu``, and otherwise what stands in for it."""
+    if ON_GPU:
+        yield importlib.import_module("cupy")
+        return
+    if COMPILER is None:
+        pytest.skip("there is no C++ compiler to run kernels on the host")
+    with installed(Emulator(tmp_path_factory.mktemp("kernels"))) as found:
+        yield found
 
 
 @contextmanager

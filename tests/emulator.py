@@ -101,7 +101,9 @@ class Emulator:
             stem = self._folder / hashlib.sha1(code.encode()).hexdigest()
             stem.with_suffix(".cpp").write_text(code)
             self._compile(f"{stem}.cpp", "-O0", "-fsanitize=thread")
-            subprocess.run([str(COMPILER), "-shared", "-o", f"{stem}.so", f"{stem}.o", self._runtime()], check=True)
+            subprocess.run(
+                [str(COMPILER), "-shared", "-o", f"{stem}.so", f"{stem}.o", self._runtime()], check=True
+            )
             self._libraries[kernel] = ctypes.CDLL(f"{stem}.so")
         return self._libraries[kernel]
 
@@ -192,6 +194,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         pytest.skip("there is no C++ compiler to run kernels on the host")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cuda, "launch", found.launch)
+        patch.setattr(cuda, "finish", lambda space: None)
         patch.setattr(cuda, "most_shared", lambda space: 64 << 10)
         patch.setattr(cuda, "address", lambda array: array.ctypes.data)
         yield found

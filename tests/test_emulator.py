@@ -1,4 +1,4 @@
-"""The stand-in for a device: it finds the faults that kernels can have, each planted here, and counts traffic."""
+"""What stands in for a device finds the faults that kernels can have, planted here, and counts traffic."""
 
 import numpy as np
 import pytest

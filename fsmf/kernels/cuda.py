@@ -8,9 +8,22 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fsmf.kernels.namespace import Space
 
-__all__ = ["OPTIONS", "Kernel", "address", "launch", "most_shared", "source", "takes"]
+__all__ = [
+    "OPTIONS",
+    "Kernel",
+    "address",
+    "finish",
+    "launch",
+    "most_shared",
+    "number_types",
+    "pointer",
+    "source",
+    "takes",
+]
 
 _FOLDER = Path(__file__).parent
 
@@ -59,9 +72,27 @@ def takes(space: Space) -> bool:
     return space.is_cupy
 
 
+def number_types(dtype: np.dtype[Any]) -> tuple[tuple[str, str], ...]:
+    """Return what NUMBER and REAL stand for where numbers have a dtype."""
+    names = {"float32": "float", "float64": "double"}
+    real = names[np.dtype(dtype.char.lower()).name]
+    return ("NUMBER", names.get(dtype.name, dtype.name)), ("REAL", real)
+
+
 def address(array: Any) -> int:
     """Where an array begins in memory."""
     return int(array.data.ptr)
+
+
+def finish(space: Space) -> None:
+    """Wait for what the current stream of the device has to do."""
+    with space.device:
+        import_module("cupy").cuda.get_current_stream().synchronize()
+
+
+def pointer(array: Any) -> Any:
+    """Return an array, or the pointer to none."""
+    return np.uint64(0) if array is None else array
 
 
 def launch(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.kernels.namespace import is_foreign, space_of
+from fsmf.kernels import cuda
+from fsmf.kernels.namespace import Space, is_foreign, space_of
 
-__all__ = ["frobenius_norm", "norm_within"]
+__all__ = ["frobenius_norm", "frobenius_norms", "norm_within"]
 
 # Entries per partial sum: they stay in cache when converted to double precision, and are too few for a BLAS
 # to start threads, which on a busy machine cost more than the sum.
@@ -20,6 +21,9 @@ _PIECE = 1 << 13
 
 # The same on a device, where only memory counts.
 _LARGE_PIECE = 1 << 26
+
+# Threads of a block of the kernel for it, and blocks: some for each multiprocessor.
+_THREADS, _MOST_PARTS = 256, 1056
 
 # Sums of squares in this range lost nothing to overflow or underflow.
 _SAFE = (1e-280, 1e300)
@@ -51,6 +55,17 @@ def frobenius_norm(A: Any) -> float:
         return math.inf
 
 
+def frobenius_norms(arrays: Sequence[Any]) -> list[float]:
+    """Return the norms of some arrays of one dtype, which come to the host together where kernels run."""
+    space = space_of(*arrays)
+    if cuda.takes(space) and len(arrays) > 1 and all(A.flags.c_contiguous and A.size for A in arrays):
+        flat = space.xp.concat([A.reshape(-1) for A in arrays])
+        totals = _summed(space, flat, [A.size for A in arrays])
+        if all(total == 0 or _SAFE[0] < total < _SAFE[1] for total in totals):
+            return [math.sqrt(total) for total in totals]
+    return [frobenius_norm(A) for A in arrays]
+
+
 def norm_within(A: NDArray[Any], mask: NDArray[np.bool_]) -> float:
     """Return ``‖A * mask‖_F`` for a finite matrix, some rows at a time."""
     step = max(1, _PIECE // A.shape[1])
@@ -68,6 +83,10 @@ def _elsewhere(A: Any) -> float:
     """The norm of an array of another library, in pieces, scaled by the largest entry."""
     space = space_of(A)
     xp = space.xp
+    if cuda.takes(space) and space.dtype(A).char in "fdFD" and A.flags.forc and A.size:
+        (total,) = _summed(space, (A if A.flags.c_contiguous else A.T).reshape(-1), [A.size])
+        if _SAFE[0] < total < _SAFE[1]:
+            return math.sqrt(total)
     flat = xp.reshape(A, (-1,))
     if not flat.shape[0]:
         return 0.0
@@ -78,6 +97,28 @@ def _elsewhere(A: Any) -> float:
         piece = space.cast(xp.abs(flat[start : min(start + _LARGE_PIECE, flat.shape[0])]), np.float64)
         total = total + xp.sum(xp.square(piece / divisor))
     return float(divisor * xp.sqrt(total))
+
+
+def _summed(space: Space, flat: Any, lengths: list[int]) -> list[float]:
+    """Sums of squares of runs of an array, by a CUDA kernel; they come to the host together."""
+    real = np.dtype(space.dtype(flat).char.lower())
+    scale = flat.dtype.itemsize // real.itemsize
+    flat = flat.view(real) if scale > 1 else flat
+    one = len(lengths) == 1
+    pack = 16 // real.itemsize if one and cuda.address(flat) % 16 == 0 else 1
+    parts = max(1, min(_MOST_PARTS // len(lengths), max(lengths) * scale // (_THREADS * 16)))
+    sums = space.xp.empty((len(lengths), parts), dtype=space.xp.float64, device=space.device)
+    starts = space.put(np.cumsum([0, *(n * scale for n in lengths)], dtype=np.int64))
+    defines = (("REAL", {4: "float", 8: "double"}[real.itemsize]), ("PACK", str(pack)))
+    cuda.launch(
+        space,
+        cuda.Kernel("frobenius.cu", "sums_of_squares", defines),
+        blocks=len(lengths) * parts,
+        threads=_THREADS,
+        arguments=(flat, sums, starts, np.int32(parts)),
+    )
+    found: list[float] = space.get(space.xp.sum(sums, axis=1)).tolist()
+    return found
 
 
 def _pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:

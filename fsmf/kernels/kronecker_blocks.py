@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmf.kernels.best_pieces_cuda import pieces_by_kernel
 from fsmf.kernels.namespace import is_foreign, space_of
 
 __all__ = ["Blocks"]
@@ -142,10 +143,12 @@ def _orthogonalized(pieces: Array) -> tuple[Array, Array]:
 
 
 def _orthogonalized_there(pieces: Any) -> tuple[Any, Any]:
-    """The same in any array library, by one QR decomposition of all pieces."""
+    """The same in any array library, of all pieces at once; R is no triangle where kernels find it."""
     space = space_of(pieces)
     xp, (n_left, n_right, b, r) = space.xp, pieces.shape
-    Q, R = xp.linalg.qr(xp.reshape(pieces, (n_left * n_right, b, r)))
+    pieces = xp.reshape(pieces, (n_left * n_right, b, r))
+    found = pieces_by_kernel(pieces, min(b, r))
+    Q, R = xp.linalg.qr(pieces) if found is None else found[:2]
     missing = r - Q.shape[-1]
     if missing:
         Q = xp.concat([Q, space.zeros((n_left * n_right, b, missing), space.dtype(Q))], axis=2)

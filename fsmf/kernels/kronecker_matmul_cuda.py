@@ -169,7 +169,7 @@ class CudaChain:
                 *map(np.int32, (tile.columns, tile.deltas, tile.pitch)),
                 *map(np.int32, (0, max(0, step.stages[-1].target) * size)),
                 np.int32(self._aligned(tile.per_thread, x, y)),
-                *map(_pointer, (taken, placed)),
+                *map(cuda.pointer, (taken, placed)),
             ),
             shared=tile.buffers * size * np.dtype(self.types.sums).itemsize,
         )
@@ -196,7 +196,7 @@ class CudaChain:
                 *map(np.int32, (b, c, d)),
                 np.int64(k),
                 *self._strides(x, y),
-                *map(_pointer, (taken, placed)),
+                *map(cuda.pointer, (taken, placed)),
             ),
         )
 
@@ -233,8 +233,3 @@ def _threads(step: Step, tile: Tile) -> int:
         stage.pattern[0] * stage.pattern[3] * (stage.padded // stage.rows) * slots for stage in step.stages
     )
     return min(_THREADS, -(-most // 32) * 32)
-
-
-def _pointer(array: Any) -> Any:
-    """An array, or the pointer to none."""
-    return np.uint64(0) if array is None else array

@@ -151,4 +151,6 @@ class DeviceChain:
                 taken=self._taken,
                 placed=self._placed,
             )
+            # What is laid out here may be read on other streams, which know nothing of this one.
+            cuda.finish(self._space)
         return self._planned[key].apply(y)

@@ -8,61 +8,16 @@
 // Set when compiled: NUMBER (float, double, complex64 or complex128), REAL (float or double), RANK, MOST_STEPS, and
 // TOLERANCE, how much of the square of what is left may be lost.
 
-#include "numbers.cuh"
-
-__device__ inline float conjugate(float x) { return x; }
-__device__ inline double conjugate(double x) { return x; }
-template <class R> __device__ inline Complex<R> conjugate(Complex<R> x) { x.im = -x.im; return x; }
-
-__device__ inline double square(float x) { return (double)x * x; }
-__device__ inline double square(double x) { return x * x; }
-template <class R> __device__ inline double square(Complex<R> x) { return square(x.re) + square(x.im); }
-
-__device__ inline float times(float x, REAL s) { return x * (float)s; }
-__device__ inline double times(double x, REAL s) { return x * s; }
-template <class R> __device__ inline Complex<R> times(Complex<R> x, REAL s) { x.re *= s; x.im *= s; return x; }
-
-__device__ inline float minus(float x, float y) { return x - y; }
-__device__ inline double minus(double x, double y) { return x - y; }
-template <class R> __device__ inline Complex<R> minus(Complex<R> x, Complex<R> y) {
-    x.re -= y.re; x.im -= y.im; return x;
-}
-
-// Sums over all threads of a block, each of which gets them.
-__device__ double total(double* room, double own) {
-    room[threadIdx.x] = own;
-    __syncthreads();
-    for (unsigned half = 512; half > 0; half >>= 1) {
-        if (threadIdx.x < half && threadIdx.x + half < blockDim.x) room[threadIdx.x] += room[threadIdx.x + half];
-        __syncthreads();
-    }
-    const double found = room[0];
-    __syncthreads();
-    return found;
-}
-
-__device__ void parts(float x, double& re, double& im) { re = x; im = 0; }
-__device__ void parts(double x, double& re, double& im) { re = x; im = 0; }
-template <class R> __device__ void parts(Complex<R> x, double& re, double& im) { re = x.re; im = x.im; }
-
-__device__ void whole(double re, double, float& x) { x = (float)re; }
-__device__ void whole(double re, double, double& x) { x = re; }
-template <class R> __device__ void whole(double re, double im, Complex<R>& x) { x.re = (R)re; x.im = (R)im; }
+#include "reductions.cuh"
 
 // The inner product of column i of P and column j of Z, both with RANK columns.
 __device__ NUMBER inner(double* room, const NUMBER* P, int i, const NUMBER* Z, int j, int b) {
-    double re = 0, im = 0;
-    for (int beta = threadIdx.x; beta < b; beta += blockDim.x) {
-        NUMBER product = nothing<NUMBER>();
-        add_product(product, conjugate(P[beta * RANK + i]), Z[beta * RANK + j]);
-        double x, y;
-        parts(product, x, y);
-        re += x, im += y;
-    }
-    re = total(room, re);
-    im = sizeof(NUMBER) > sizeof(REAL) ? total(room, im) : 0;
+    Wide sum = nothing<Wide>();
+    for (int beta = threadIdx.x; beta < b; beta += blockDim.x) add_inner(sum, P[beta * RANK + i], Z[beta * RANK + j]);
+    sum.re = total(room, sum.re);
+    sum.im = sizeof(NUMBER) > sizeof(REAL) ? total(room, sum.im) : 0;
     NUMBER found;
-    whole(re, im, found);
+    narrow(sum, found);
     return found;
 }
 
@@ -82,14 +37,18 @@ __device__ bool orthonormalize(double* room, NUMBER* Z, int b, double rounding) 
                 for (int beta = threadIdx.x; beta < b; beta += blockDim.x) {
                     NUMBER change = nothing<NUMBER>();
                     add_product(change, overlap, Z[beta * RANK + i]);
-                    Z[beta * RANK + j] = minus(Z[beta * RANK + j], change);
+                    const NUMBER rest = minus(Z[beta * RANK + j], change);
+                    Z[beta * RANK + j] = rest;
                 }
                 __syncthreads();
             }
         const double after = column_square(room, Z, j, b);
         if (!(after > 100 * rounding * rounding * before)) return false;
-        const REAL scale = (REAL)(1 / sqrt(after));
-        for (int beta = threadIdx.x; beta < b; beta += blockDim.x) Z[beta * RANK + j] = times(Z[beta * RANK + j], scale);
+        const double scale = 1 / sqrt(after);
+        for (int beta = threadIdx.x; beta < b; beta += blockDim.x) {
+            const NUMBER value = times(Z[beta * RANK + j], scale);
+            Z[beta * RANK + j] = value;
+        }
         __syncthreads();
     }
     return true;
@@ -100,7 +59,7 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_split(
     double rounding) {
     DYNAMIC_SHARED(double, room);
     const int pitch = c | 1;
-    NUMBER* const B = reinterpret_cast<NUMBER*>(room + blockDim.x + (blockDim.x & 1));
+    NUMBER* const B = reinterpret_cast<NUMBER*>(room + 8);  // a number of each warp
     NUMBER* const P = B + (long long)b * pitch;
     NUMBER* const Z = P + b * RANK;
     NUMBER* const G = Z + b * RANK;
@@ -123,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_split(
         for (int gamma = 0; gamma < c; ++gamma) {
             unsigned hash = (gamma * RANK + j + 1) * 2654435761u;
             hash ^= hash >> 15, hash *= 2246822519u, hash ^= hash >> 13;
-            const REAL weight = (REAL)((int)(hash & 0xffff) - 32768) / 32768;
+            const double weight = ((int)(hash & 0xffff) - 32768) / 32768.0;
             sum = minus(sum, times(B[beta * pitch + gamma], weight));
         }
         P[item] = sum;
@@ -184,12 +143,13 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_split(
     const long long rank_row = (long long)positions * k * RANK, at = alpha * k + kappa;
     for (int item = threadIdx.x; item < b * RANK; item += blockDim.x) {
         const int beta = item / RANK, j = item % RANK;
-        U[(alpha * b + beta) * rank_row + (position * k + kappa) * RANK + j] = solved ? P[item] : nothing<NUMBER>();
+        const NUMBER value = solved ? P[item] : nothing<NUMBER>();
+        U[(alpha * b + beta) * rank_row + (position * k + kappa) * RANK + j] = value;
     }
     for (int item = threadIdx.x; item < c * RANK; item += blockDim.x) {
         const int gamma = item % c, j = item / c;
-        W[((at * RANK + j) * positions + position) * c + gamma] =
-            solved ? conjugate(G[gamma * RANK + j]) : nothing<NUMBER>();
+        const NUMBER value = solved ? conjugate(G[gamma * RANK + j]) : nothing<NUMBER>();
+        W[((at * RANK + j) * positions + position) * c + gamma] = value;
     }
     own = 0;
     for (int item = threadIdx.x; item < b * c && solved; item += blockDim.x) {

@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import ShapeError, SupportError
-from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels import cuda
+from fsmf.kernels.frobenius import frobenius_norm, frobenius_norms
 from fsmf.kernels.kronecker_blocks import Blocks
+from fsmf.kernels.kronecker_matmul import fused_pattern
 from fsmf.kernels.kronecker_split_cuda import split_by_kernel
 from fsmf.kernels.kronecker_split_device import split_there
-from fsmf.kernels.namespace import is_foreign
+from fsmf.kernels.kronecker_strips_cuda import plan_strips, split_by_strips
+from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.kernels.truncated_svd import truncated_svd
 
-__all__ = ["Interface", "LeftSplit", "split", "split_left"]
+__all__ = ["Interface", "LeftSplit", "split", "split_left", "split_left_there"]
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -56,6 +59,8 @@ class LeftSplit(NamedTuple):
         rank of an interface exceeds a side of its blocks.
     tails : list of ndarray of float64, shapes (a of the next, d)
         Frobenius norm of what each block loses, interface by interface, in the units of the matrix.
+    losses : list of float
+        Frobenius norm of the tails of each interface.
     norm : float
         Frobenius norm of the matrix on the product pattern, in its units; NaN or infinite if entries are, and
         then the factors mean nothing.
@@ -63,6 +68,7 @@ class LeftSplit(NamedTuple):
 
     values: list[Array]
     tails: list[NDArray[np.float64]]
+    losses: list[float]
     norm: float
 
 
@@ -111,7 +117,7 @@ def split_left(A: Array, patterns: Sequence[Pattern]) -> LeftSplit:
     --------
     >>> import numpy as np
     >>> H = np.array([[1.0, 1.0], [1.0, -1.0]])
-    >>> values, tails, norm = split_left(np.kron(H, H), [(1, 2, 2, 2), (2, 2, 2, 1)])
+    >>> values, tails, _, norm = split_left(np.kron(H, H), [(1, 2, 2, 2), (2, 2, 2, 1)])
     >>> [X.shape for X in values], round(norm, 9), bool(tails[0].max() < 1e-14)
     ([(1, 2, 2, 2), (2, 2, 1, 2)], 4.0, True)
     """
@@ -128,7 +134,8 @@ def split_left(A: Array, patterns: Sequence[Pattern]) -> LeftSplit:
         norm = frobenius_norm(V.reshape(-1, V.shape[3]))
         if not math.isfinite(norm):  # which LAPACK refuses
             empty = [np.full((a, b, d, c), np.nan, A.dtype) for a, b, c, d in patterns]
-            return LeftSplit(empty, [np.full((cut.a * cut.k, cut.d), np.nan) for cut in cuts], norm)
+            lost = [np.full((cut.a * cut.k, cut.d), np.nan) for cut in cuts]
+            return LeftSplit(empty, lost, [norm] * len(cuts), norm)
     values: list[Array] = []
     tails: list[NDArray[np.float64]] = []
     rest, step = A, shape[1] // a
@@ -143,8 +150,63 @@ def split_left(A: Array, patterns: Sequence[Pattern]) -> LeftSplit:
         step, D = 0, 1
     values.append(rest if cuts else V.copy())
     values = [X.reshape(a, b, d, c) for X, (a, b, c, d) in zip(values, patterns, strict=True)]
-    norm = math.hypot(*(frobenius_norm(x) for x in tails), frobenius_norm(values[-1].reshape(len(rest), -1)))
-    return LeftSplit(values, tails, norm)
+    losses = frobenius_norms(tails)
+    norm = math.hypot(*losses, frobenius_norm(values[-1].reshape(len(rest), -1)))
+    return LeftSplit(values, tails, losses, norm)
+
+
+def split_left_there(V: Any, patterns: Sequence[Pattern]) -> LeftSplit:
+    """Factorize values of a product pattern into a chain, from left to right; `split_left` where they live.
+
+    Parameters
+    ----------
+    V : array of shape (a, b, d, c)
+        Values on the product of the patterns.
+    patterns : sequence of tuple of int
+        Chainable patterns (a, b, c, d), left to right.
+
+    Returns
+    -------
+    LeftSplit
+        The factors and what they lose, where V is.
+
+    Notes
+    -----
+    **Guarantee.** As of `split_left`.
+
+    **Cost.** On a GPU interfaces of rank one whose blocks have few rows are split some at a time: V is read
+    once, and of what they leave, a small part, the next ones make the same. Others take a pass each.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> split_left_there(np.ones((1, 4, 1, 4)), [(1, 2, 2, 2), (2, 2, 2, 1)]).norm
+    4.0
+    """
+    cuts, space = _interfaces(patterns), space_of(V)
+    xp, itemsize = space.xp, space.dtype(V).itemsize
+    values: list[Any] = []
+    tails: list[Any] = []
+    rest = V
+    while len(values) < len(cuts):
+        i = len(values)
+        strips = plan_strips(cuts[i:], itemsize, cuda.most_shared(space)) if cuda.takes(space) else None
+        if strips is not None:
+            M = xp.ascontiguousarray(xp.reshape(rest, (-1, cuts[i].k * cuts[i].c)))
+            left, lost, rest = split_by_strips(M, cuts[i:], strips)
+            values += left
+            tails += lost
+            continue
+        a, b, d, k, c, _ = cuts[i]
+        right = fused_pattern(patterns[i + 1 :])
+        whole = xp.reshape(rest, (a, b * d // right[3], right[3], k * c))
+        X, rest, lost_here = split(whole, patterns[i], right)
+        values.append(X)
+        tails.append(lost_here)
+    shapes = [(a, b, d, c) for a, b, c, d in patterns]
+    values = [xp.reshape(X, shape) for X, shape in zip([*values, rest], shapes, strict=True)]
+    losses = frobenius_norms(tails)
+    return LeftSplit(values, tails, losses, math.hypot(*losses, frobenius_norm(values[-1])))
 
 
 def split(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fsmf.kernels import cuda
+from fsmf.kernels.best_pieces import best_pieces
 from fsmf.kernels.kronecker_blocks import Blocks
-from fsmf.kernels.kronecker_split_device import best_pieces
 from fsmf.kernels.namespace import Space, space_of
 
 __all__ = ["split_by_kernel"]
@@ -20,7 +20,8 @@ _LEAST_SIDE, _MOST_RANK = 16, 8
 # Steps of a block, and how much of the square of what is left they may lose, by the bytes of a real number.
 _STEPS, _TOLERANCES = 60, {4: "1e-5", 8: "1e-9"}
 
-_THREADS = 256
+# Threads of a block, and the warps that it may have.
+_THREADS, _WARPS = 256, 8
 
 
 def split_by_kernel(V: Any, cut: Blocks) -> tuple[Any, Any, Any] | None:
@@ -43,7 +44,7 @@ def split_by_kernel(V: Any, cut: Blocks) -> tuple[Any, Any, Any] | None:
     if not cuda.takes(space) or min(b, c) < _LEAST_SIDE or r > _MOST_RANK or 2 * r > min(b, c):
         return None
     dtype = space.dtype(V)
-    room = 8 * _THREADS + dtype.itemsize * (b * (c | 1) + 2 * b * r + c * r)
+    room = 8 * _WARPS + dtype.itemsize * (b * (c | 1) + 2 * b * r + c * r)
     if room > cuda.most_shared(space):
         return None
     return _launched(space, V, cut, dtype, room, k)
@@ -54,14 +55,7 @@ def _launched(
 ) -> tuple[Any, Any, Any]:
     xp, (a, b, c, d, k, l, r) = space.xp, cut
     real = np.dtype(dtype.char.lower())
-    names = {"float32": "float", "float64": "double"}
-    defines = {
-        "NUMBER": names.get(dtype.name, dtype.name),
-        "REAL": names[real.name],
-        "RANK": str(r),
-        "MOST_STEPS": str(_STEPS),
-        "TOLERANCE": _TOLERANCES[real.itemsize],
-    }
+    own = ("RANK", str(r)), ("MOST_STEPS", str(_STEPS)), ("TOLERANCE", _TOLERANCES[real.itemsize])
     V = xp.reshape(V, (-1,))
     here = {"device": space.device}
     X = xp.empty((a, b, l * d, k * r), dtype=V.dtype, **here)
@@ -70,7 +64,7 @@ def _launched(
     unsolved = xp.empty((a * k * l * d,), dtype=xp.int32, **here)
     cuda.launch(
         space,
-        cuda.Kernel("kronecker_split.cu", "kronecker_split", tuple(defines.items())),
+        cuda.Kernel("kronecker_split.cu", "kronecker_split", (*cuda.number_types(dtype), *own)),
         blocks=a * k * l * d,
         threads=_THREADS,
         arguments=(
@@ -82,8 +76,8 @@ def _launched(
     )
     rest = xp.nonzero(unsolved)[0]
     if rest.shape[0]:  # nearly tied singular values, or a lower rank
-        whole = xp.reshape(cut.whole(xp.reshape(V, (a, b * l, d, k * c))), (-1, b, c))
-        U, W, left = best_pieces(whole[rest], r)
+        blocks = xp.permute_dims(xp.reshape(V, (a, b, l, d, k, c)), (0, 4, 2, 3, 1, 5))
+        U, W, left = best_pieces(blocks[xp.unravel_index(rest, (a, k, l, d))], r)
         pieces, rows = cut.left(X).reshape(-1, b, r), cut.right(Y).reshape(-1, r, c)
         pieces[rest], rows[rest], tails.reshape(-1)[rest] = U, W, left
         X = cut.from_left(pieces.reshape(a * k, l * d, b, r))

@@ -14,7 +14,7 @@ from scipy import sparse
 from scipy.sparse.linalg import ArpackError, svds
 
 from fsmf.errors import SupportError
-from fsmf.kernels.kronecker_split_device import best_pieces
+from fsmf.kernels.best_pieces import best_pieces
 from fsmf.kernels.namespace import is_foreign, space_of
 
 __all__ = ["TruncatedSVD", "truncated_svd"]

@@ -17,7 +17,7 @@ from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_of
 from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.kronecker_split import split_left
+from fsmf.kernels.kronecker_split import split_left, split_left_there
 from fsmf.kernels.matrix import comfortable_exponent
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.product import Product
@@ -249,10 +249,11 @@ class Hierarchical:
         # Ranks that are chosen anew may be any, also where those given bound nothing.
         chain, interfaces, order = plan = _plan(given, self.order, reduce=self.rtol is None)
         out, V = norm_off_pattern(A, chain.product), on_pattern(A, chain.product)
-        if self.rtol is None and plan.streams and not is_foreign(A):
-            found = split_left(A, [pattern.abcd for pattern in chain.patterns])
+        if self.rtol is None and plan.streams:
+            patterns = [pattern.abcd for pattern in chain.patterns]
+            found = split_left_there(V, patterns) if is_foreign(A) else split_left(A, patterns)
             train = Train(chain.patterns, found.values, len(chain) - 1)
-            losses = {s: frobenius_norm(tails) for s, tails in enumerate(found.tails, start=1)}
+            losses = dict(enumerate(found.losses, start=1))
             norm = math.hypot(out, found.norm)
         else:
             norm = frobenius_norm(A)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.chain_certificates import is_extremal
+from fsmf.kernels.best_pieces_cuda import pieces_by_kernel
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_blocks import Blocks
 from fsmf.kernels.kronecker_contract import contract_left, contract_right
@@ -251,12 +252,25 @@ def _split_within(V: Array, sides: Any, allowed: float) -> tuple[Array, Array, f
     full = sides(1)
     cut = Blocks.of(full.left.abcd, full.right.abcd)
     space = space_of(V)
-    U, s, Vh = space.xp.linalg.svd(cut.whole(V), full_matrices=False)
+    U, s, W = _singular(cut.whole(V))
     squares = space.get(space.xp.sum(space.xp.square(space.cast(s, np.float64)), axis=(0, 1)))
     beyond = np.sqrt(np.append(np.cumsum(squares[::-1])[::-1], 0.0))
     rank = max(1, int(np.argmax(beyond <= allowed)))
     chosen = sides(rank)
     cut = Blocks.of(chosen.left.abcd, chosen.right.abcd)
     X = cut.from_left(U[..., :rank])
-    Y = cut.from_right(space.cast(s[..., :rank, None], space.dtype(V)) * Vh[..., :rank, :])
+    Y = cut.from_right(W[..., :rank, :])
     return X, Y, float(beyond[rank]), rank
+
+
+def _singular(B: Any) -> tuple[Any, Any, Any]:
+    """Singular values s of blocks, shape (…, b, c), with U and ``diag(s) Vᴴ``."""
+    space, (*shape, b, c) = space_of(B), B.shape
+    xp, k = space.xp, min(b, c)
+    found = pieces_by_kernel(xp.reshape(B, (-1, b, c)), k)
+    if found is None:
+        U, s, Vh = xp.linalg.svd(B, full_matrices=False)
+        return U, s, space.cast(s[..., None], space.dtype(B)) * Vh
+    U, W, _ = found
+    s = xp.sqrt(xp.sum(xp.square(space.cast(xp.abs(W), np.float64)), axis=2))
+    return tuple(xp.reshape(F, (*shape, *F.shape[1:])) for F in (U, s, W))

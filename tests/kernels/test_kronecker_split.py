@@ -101,13 +101,14 @@ def join(left, right):
 
 def check(found, A, chain):
     """What the docstring promises, all recomputed from dense matrices in double precision."""
-    values, tails, norm = found
+    values, tails, losses, norm = found
     single = np.finfo(A.dtype).eps > 1e-10
     eps = 40 * float(np.finfo(A.dtype).eps)
     assert [X.shape for X in values] == [(a, b, d, c) for a, b, c, d in chain]
     assert {X.dtype for X in values} == {A.dtype}
     assert [t.shape for t in tails] == [(right[0], left[3]) for left, right in pairwise(chain)]
     assert {t.dtype for t in tails} <= {np.dtype(float)}
+    assert losses == pytest.approx([np.linalg.norm(t) for t in tails], rel=1e-12)
     A = A * product_support(chain)
     scale = (
         np.linalg.norm(A.astype(np.result_type(A.dtype, float)) / abs(A).max()) * abs(A).max()
@@ -176,7 +177,7 @@ def test_recovers_transforms(n):
     chain = radix_chain([2] * levels, [2] * levels)
     reverse = [int(f"{i:0{levels}b}"[::-1], 2) for i in range(n)]
     for A in (scipy.linalg.hadamard(n) * 1.0, np.fft.fft(np.eye(n))[:, reverse], np.eye(n), np.ones((n, n))):
-        values, tails, norm = split_left(A, chain)
+        values, tails, _, norm = split_left(A, chain)
         assert norm == pytest.approx(np.linalg.norm(A), rel=1e-14)
         assert np.sqrt(sum(np.sum(t**2) for t in tails)) < 1e-15 * n**0.5 * norm
         Z = np.eye(n)
