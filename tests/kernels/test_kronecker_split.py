@@ -101,14 +101,14 @@ def join(left, right):
 
 def check(found, A, chain):
     """What the docstring promises, all recomputed from dense matrices in double precision."""
-    values, tails, losses, norm = found
+    values, tails, *losses, norm = found
     single = np.finfo(A.dtype).eps > 1e-10
     eps = 40 * float(np.finfo(A.dtype).eps)
     assert [X.shape for X in values] == [(a, b, d, c) for a, b, c, d in chain]
     assert {X.dtype for X in values} == {A.dtype}
     assert [t.shape for t in tails] == [(right[0], left[3]) for left, right in pairwise(chain)]
     assert {t.dtype for t in tails} <= {np.dtype(float)}
-    assert losses == pytest.approx([np.linalg.norm(t) for t in tails], rel=1e-12)
+    assert losses in ([], [pytest.approx([np.linalg.norm(t) for t in tails], rel=1e-12)])
     A = A * product_support(chain)
     scale = (
         np.linalg.norm(A.astype(np.result_type(A.dtype, float)) / abs(A).max()) * abs(A).max()
