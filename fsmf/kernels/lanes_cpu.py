@@ -13,7 +13,19 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add", "count_of", "load", "read", "size_of", "store", "take_number", "write", "zeros"]
+__all__ = [
+    "add",
+    "conjugate",
+    "count_of",
+    "load",
+    "read",
+    "size_of",
+    "store",
+    "take_number",
+    "total",
+    "write",
+    "zeros",
+]
 
 _intrinsic: Any = intrinsic
 
@@ -178,6 +190,34 @@ def add(context: Any, total: Any, factor: Any, value: Any) -> Any:
         return _together(builder, args[0].type, [real, imag])
 
     return total(total, factor, value), generate
+
+
+@_intrinsic
+def conjugate(context: Any, value: Any) -> Any:
+    """The conjugate of a vector."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        planes = _planes(builder, args[0])
+        return _together(builder, args[0].type, [*planes[:1], *map(builder.fneg, planes[1:])])
+
+    return value(value), generate
+
+
+@_intrinsic
+def total(context: Any, value: Any) -> Any:
+    """The sum of the numbers of a vector, in any order."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        planes = _planes(builder, args[0])
+        for i, plane in enumerate(planes):
+            kind, name = plane.type.element, f"v{value.count}f{value.part.bitwidth}"
+            reduce = builder.module.declare_intrinsic(
+                f"llvm.vector.reduce.fadd.{name}", (), ir.FunctionType(kind, [kind, plane.type])
+            )
+            planes[i] = builder.call(reduce, [ir.Constant(kind, -0.0), plane], fastmath=("reassoc", "nsz"))
+        return _together(builder, context.get_value_type(value.dtype), planes)
+
+    return value.dtype(value), generate
 
 
 @_intrinsic

@@ -14,7 +14,10 @@ Array = NDArray[Any]
 Places = Sequence[tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]]
 
 # Steps that are remembered.
-_MEMORY = 10
+_MEMORY = 5
+
+# Bytes of the vectors of the compiled twin, and how many numbers it adds up side by side.
+_ROW, _SIDE_BY_SIDE = 256, 16
 
 
 class ValuesProblem:
@@ -56,26 +59,54 @@ class ValuesProblem:
         return [z[a:b] for a, b in zip(self.ends[:-1], self.ends[1:], strict=True)]
 
     def compiled(self) -> tuple[Any, ...]:
-        """What the compiled twin is given between the values and the place for the gradient."""
-        from fsmf.kernels.product_descent_cpu import STRIP
+        """What the compiled twin is given between the values and the place for the gradient.
 
-        A, weights = self.A.T, np.zeros((0, 0)) if self.weights is None else self.weights.T
-        sizes = np.array([shape[1] for shape in self.shapes])
-        rows, columns = (np.concatenate([place[side] for place in self.places]) for side in (0, 1))
-        tops = np.concatenate([[0, 0], np.cumsum(sizes)]).astype(np.int64)
-        width = min(STRIP, self.A.shape[0])
-        return (
-            np.ascontiguousarray(A),
-            np.ascontiguousarray(weights),
-            float(self.ridge),
-            self.frozen,
-            rows.astype(np.int64),
-            columns.astype(np.int64),
-            self.ends.astype(np.int64),
-            tops,
-            np.zeros((int(sizes.sum()), width), A.dtype),
-            np.zeros((2, int(sizes.max()), width), A.dtype),
+        Rows and columns are counted through all factors. The entries in a row or a column begin where
+        ``starts`` and ``ends`` say; ``order`` lists them by columns, and ``lefts`` the columns of the factors
+        before that meet them. The columns of prefix s are those from ``tops[s]`` on.
+        """
+        tops = np.cumsum([[0, 0], *self.shapes], axis=0)
+        sides = zip(self.places, tops, strict=False)
+        rows, columns = np.concatenate([np.stack(place) + top[:, None] for place, top in sides], axis=1)
+        order = np.argsort(columns, kind="stable")
+        starts, ends = (
+            np.concatenate([[0], np.cumsum(np.bincount(lines, minlength=count))])
+            for lines, count in zip((rows, columns), tops[-1], strict=True)
         )
+        planes, lanes = self.A.itemsize // 8, _ROW // self.A.itemsize
+        width = max(shape[1] for shape in self.shapes)
+        return (
+            self.A.dtype.type(1),
+            _in_strips(-self.A),
+            np.zeros((0, 0, planes, lanes))
+            if self.weights is None
+            else _in_strips(self.weights + 0 * self.A),
+            float(self.ridge),
+            np.resize(np.repeat(~self.frozen, planes), _whole(planes * self.size)),
+            starts,
+            np.concatenate([place[1] for place in self.places]),
+            ends,
+            order,
+            rows[order] - len(self.A),
+            np.concatenate([[0], tops[:, 1]]),
+            np.zeros((tops[-1, 1], planes, lanes)),
+            np.zeros((2, width, planes, lanes)),
+        )
+
+
+def _whole(size: int) -> int:
+    """So many numbers or a few more, of which sums are made without a rest."""
+    return -(-size // _SIDE_BY_SIDE) * _SIDE_BY_SIDE
+
+
+def _in_strips(M: Array) -> Array:
+    """Some rows at a time, transposed, real parts before imaginary parts."""
+    lanes = _ROW // M.itemsize
+    strips = -(-len(M) // lanes)
+    rows = np.zeros((strips * lanes, M.shape[1]), M.dtype)
+    rows[: len(M)] = M
+    columns = rows.reshape(strips, lanes, M.shape[1]).swapaxes(1, 2).copy()
+    return columns.view(float).reshape(*columns.shape, M.itemsize // 8).swapaxes(2, 3).copy()
 
 
 def value_and_gradient(problem: ValuesProblem, z: Array) -> tuple[float, Array]:
@@ -134,10 +165,15 @@ class Descending:
         from fsmf.kernels.product_descent_cpu import value_and_gradient
 
         self._problem = compiled
-        self.z, self._gradient = z.copy(), np.empty_like(z)
-        self.value = value_and_gradient(self.z, compiled, self._gradient)
-        shape = _MEMORY, z.size
-        self._memory = np.empty(shape, z.dtype), np.empty(shape, z.dtype), np.empty(_MEMORY)
+        # Real numbers, complex ones in pairs, and zeros up to whole vectors.
+        size = z.size * z.itemsize // 8
+        whole = np.zeros(_whole(size))
+        self.z = whole[:size].view(z.dtype)
+        self.z[:] = z
+        self._z, self._gradient = whole, np.empty_like(whole)
+        self.value = value_and_gradient(whole, compiled, self._gradient)
+        shape = _MEMORY, whole.size
+        self._memory = np.empty(shape), np.empty(shape), np.empty(_MEMORY), np.zeros(whole.size)
         self._count = self.steps = 0
         self.has_ended = False
 
@@ -146,6 +182,15 @@ class Descending:
         from fsmf.kernels.product_descent_cpu import descend
 
         self.value, self._count, made, self.has_ended = descend(
-            self.z, self.value, self._gradient, self._memory, self._count, self._problem, steps, rtol, floor
+            self._z,
+            self.value,
+            self._gradient,
+            self._memory,
+            self._count,
+            self.steps,
+            self._problem,
+            steps,
+            rtol,
+            floor,
         )
         self.steps += made

@@ -14,6 +14,7 @@ from fsmf.solvers.problem import PairProblem
 from fsmf.solvers.problem_chain import Train, on_pattern
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.supports.kronecker import Architecture
+from fsmf.supports.layout import Index
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
@@ -27,6 +28,9 @@ _PASSES = 5
 # Rounds of equilibration, and the size of an equilibrated product in units of ‖A‖: small ones descend into
 # better minima than large ones.
 _ROUNDS, _SHARE = 2, 0.3
+
+# Random starts that are drawn at a time.
+_AT_ONCE = 16
 
 # How much of a random start is added to any other: what is split off exactly can be a saddle point.
 _NOISE = 1e-3
@@ -75,20 +79,36 @@ def perturbed(problem: ProductProblem, values: Values, kick: float, rng: np.rand
     return problem.holding([value + kick * _size(value) / _size(noise) * noise for value, noise in pairs])
 
 
-def equilibrated(problem: ProductProblem, rng: np.random.Generator) -> Values:
-    """Draw factors whose rows have equal norms, and whose columns nearly so.
+def equilibrated(problem: ProductProblem, rng: np.random.Generator) -> Iterator[Values]:
+    """Draw factors whose rows have equal norms, and whose columns nearly so, without end.
 
     Their product is far better conditioned than that of Gaussian ones, in which what few paths lead to fades.
     """
     scale = (_SHARE * problem.norm / np.sqrt(problem.A.shape[0])) ** (1 / len(problem)) or 1.0
-    drawn = []
-    for support, (rows, columns) in zip(problem.supports, problem.places, strict=True):
-        values = problem.gaussian(rng, support.nnz)
-        for _ in range(_ROUNDS):
-            for lines in (columns, rows):
-                values /= np.sqrt(np.bincount(lines, np.abs(values) ** 2))[lines]
-        drawn.append(scale * values)
-    return drawn
+    sides = [(_Lines(columns), _Lines(rows)) for rows, columns in problem.places]
+    while True:
+        drawn = []
+        for support, both in zip(problem.supports, sides, strict=True):
+            values = problem.gaussian(rng, _AT_ONCE * support.nnz).reshape(_AT_ONCE, -1)
+            for lines in both * _ROUNDS:
+                values /= np.sqrt(lines.sums(np.abs(values) ** 2))
+            drawn.append(scale * values)
+        yield from map(list, zip(*drawn, strict=True))
+
+
+class _Lines:
+    """Which entries share a line."""
+
+    def __init__(self, lines: Index) -> None:
+        self._order = np.argsort(lines, kind="stable")
+        _, self._starts, self._own = np.unique(lines[self._order], return_index=True, return_inverse=True)
+        self._own = self._own[np.argsort(self._order)]
+
+    def sums(self, values: Array) -> Array:
+        """The sum over the line of each entry, of many starts side by side."""
+        if not self._starts.size:
+            return values
+        return np.add.reduceat(values[:, self._order], self._starts, axis=1)[:, self._own]
 
 
 def _size(values: Array) -> float:

@@ -34,8 +34,8 @@ Array = NDArray[Any]
 # to the last size.
 _STEPS, _ONE_IN, _FIRST, _LARGEST = 60, 3, 9, 81
 
-# Steps between two entries of the record.
-_PIECE = 20
+# Steps between two entries of the record, of products that take more operations than so many and fewer.
+_PIECE, _LONGER, _SMALL = 20, 60, 1 << 15
 
 # Noise on what a part of the chain makes alone, which can be a saddle point; kicks that make more starts.
 _NOISE, _KICKS = 1e-3, (0.03, 0.1)
@@ -54,7 +54,8 @@ _PER_ENTRY, _OVERHEAD = 8.0, 1e-5
 class QuasiNewton(Ridged):
     """Let many starts compete in compiled quasi-Newton steps, and finish the best.
 
-    The values of all factors descend together by limited-memory BFGS steps. Starts compete in fields, each
+    The values of all factors descend together by limited-memory BFGS steps, scaled by the curvature in each
+    value. Starts compete in fields, each
     larger than the last: after a few steps the best third goes on, for three times as many, until one is
     left. The best of a small problem is finished by the Gauss-Newton steps of `VariableProjection`. Chains
     begin with what their longest chainable prefix and suffix make alone, the other factors being identities,
@@ -79,8 +80,8 @@ class QuasiNewton(Ridged):
     rng : int or numpy.random.Generator
         Seed of all that is random; results are deterministic for a given seed.
     callback : callable, optional
-        Called with a `Sweep` every twenty steps of each start; returning True ends the solve with the best
-        so far.
+        Called with a `Sweep` every twenty steps of each start, or every sixty of a small product; returning
+        True ends the solve with the best so far.
     min_factors : int
         Products of fewer factors are refused.
 
@@ -182,7 +183,7 @@ class QuasiNewton(Ridged):
         limit = self.max_steps if max_steps is None else _CHEAPER * max_steps
         stopped = False
         while run.steps < limit and not (run.has_ended or stopped or clock.is_over()):
-            run.go(min(_PIECE, limit - run.steps), rtol, clock)
+            run.go(min(run.piece, limit - run.steps), rtol, clock)
             stopped = tell(self.callback, run, run.steps, start=start, clock=clock)
         found = run.descent()
         found.status = Status.STOPPED if stopped else found.status
@@ -257,8 +258,8 @@ class _Race:
         options = self._options
         steps = min(steps, options.max_steps - run.steps)
         while steps > 0 and not run.has_ended:
-            run.go(min(steps, _PIECE), options.rtol, self._clock)
-            steps -= _PIECE
+            run.go(min(steps, run.piece), options.rtol, self._clock)
+            steps -= run.piece
             self._tell(run, run.steps, run.number)
             if self._is_over:
                 break
@@ -277,12 +278,13 @@ class _Race:
         for values in chain_points(problem, structure, rng):
             own.append(problem.balanced(values))
             yield perturbed(problem, own[-1], _NOISE, rng)
+        drawn = equilibrated(problem, rng)
         for number in count():
             turn, kick = number // 4, _KICKS[number // 2 % len(_KICKS)]
             if own and number % 4 != 1:
                 yield perturbed(problem, own[turn % len(own)], kick, rng)
             else:
-                yield problem.holding(equilibrated(problem, rng))
+                yield problem.holding(next(drawn))
 
 
 class _Run(Trail):
@@ -294,6 +296,7 @@ class _Run(Trail):
         super().__init__(problem.norm, problem.ordinary)
         self.problem, self.n_factors, self.number = problem, len(problem), number
         self._descending = Descending(np.concatenate(values), compiled)
+        self.piece = _LONGER if self._descending.z.size * len(problem.A) <= _SMALL else _PIECE
         self._floor = (problem.eps * problem.norm) ** 2
         self.has_ended, self.steps = False, 0
         self._measure()

@@ -7,9 +7,10 @@ import pytest
 from scipy.optimize import minimize
 
 from fsmf.kernels.product_descent import Descending, ValuesProblem, value_and_gradient
+from fsmf.kernels.product_descent_cpu import invert_curvatures
 from fsmf.kernels.product_descent_cpu import value_and_gradient as value_and_gradient_cpu
 
-# Sides of the factors; strips are 32 rows wide.
+# Sides of the factors; strips are 32 rows wide, of complex numbers 16.
 SIDES = [(5, 7), (40, 3, 6), (33, 8, 5, 64), (2, 2, 2, 2, 2)]
 
 
@@ -35,7 +36,8 @@ def test_twins_agree_with_each_other_and_with_differences(sides, dtype, general)
     problem, z = problem_of(sides, dtype, general=general)
     value, gradient = value_and_gradient(problem, z)
     theirs = np.empty_like(z)
-    assert value_and_gradient_cpu(z, problem.compiled(), theirs) == pytest.approx(value, rel=1e-12)
+    found = value_and_gradient_cpu(z.view(float), problem.compiled(), theirs.view(float))
+    assert found == pytest.approx(value, rel=1e-12)
     assert np.allclose(theirs, gradient, rtol=1e-10, atol=1e-12 * np.abs(gradient).max())
     step = np.random.default_rng(1).standard_normal(z.size) * (1 if dtype is float else 1 + 1j)
     step[problem.frozen] = 0
@@ -43,10 +45,30 @@ def test_twins_agree_with_each_other_and_with_differences(sides, dtype, general)
     assert (ahead - behind) / 2e-5 == pytest.approx(np.vdot(gradient, step).real, rel=1e-5, abs=1e-6 * value)
 
 
+@pytest.mark.parametrize("sides", SIDES, ids=str)
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_curvatures_are_the_squared_norms_of_derivatives(sides, dtype):
+    problem, z = problem_of(sides, dtype)
+    curvatures = []
+    for i, (rows, columns) in enumerate(problem.places):
+        factors = []
+        for values, shape, place in zip(problem.split(z), problem.shapes, problem.places, strict=True):
+            factors.append(np.zeros(shape, z.dtype))
+            factors[-1][place] = values
+        for place in zip(rows, columns, strict=True):
+            factors[i] = np.zeros(problem.shapes[i])
+            factors[i][place] = 1
+            curvatures.append(np.linalg.norm(np.linalg.multi_dot([np.eye(sides[0]), *factors])) ** 2)
+    curvatures = np.repeat(curvatures, z.itemsize // 8)
+    inverses = np.zeros(curvatures.size)
+    invert_curvatures(z.view(float), problem.compiled(), inverses)
+    assert np.allclose(1 / inverses, curvatures + 1e-3 * curvatures.max())
+
+
 @pytest.mark.parametrize("general", [False, True])
 @pytest.mark.parametrize("dtype", [float, complex])
 def test_descents_never_rise_and_end_where_the_gradient_vanishes(dtype, general):
-    problem, z = problem_of((6, 5, 7), dtype, general=general)
+    problem, z = problem_of((6, 5, 7), dtype, general=general, seed=1)  # whose factors stay bounded
     run = Descending(z, problem.compiled())
     values = [run.value]
     while not run.has_ended:

@@ -137,7 +137,7 @@ def test_equilibrated_starts_have_rows_of_one_norm_and_a_product_smaller_than_th
     supports = fsmf.random_supports(30, 30, components=30, density=0.2, rng=0)
     A = gaussian((30, 30), dtype)
     problem = ProductProblem.of(A, Part.whole(fsmf.analyze(supports)), ridge=0.0, exponent=0)
-    values = equilibrated(problem, np.random.default_rng(0))
+    values = next(equilibrated(problem, np.random.default_rng(0)))
     norms = np.concatenate([np.linalg.norm(X, axis=1) for X in problem.factors(values)])
     assert np.allclose(norms[norms > 0], norms.max())
     product = np.linalg.norm(A - problem.residual(values))
