@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import product
 from time import thread_time
 
@@ -14,7 +15,10 @@ from fsmf.wellposedness.elimination import Unattainable, membership
 from fsmf.wellposedness.joins import find_filling, reach
 from fsmf.wellposedness.lifting import Lifted
 from fsmf.wellposedness.proofs import Proof
+from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.rational import Entries
+from fsmf.wellposedness.two_class_limits import TwoClassLimit
+from fsmf.wellposedness.uncrossing import Uncrossed, cancelling, limits_that_escape, uncrossing_keeps
 from fsmf.wellposedness.unions import (
     Bools,
     EveryMember,
@@ -26,11 +30,12 @@ from fsmf.wellposedness.unions import (
     meeting,
 )
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
-from fsmf.wellposedness.witnesses import Polynomial
+from fsmf.wellposedness.witnesses import Polynomial, Witness
 
 __all__ = ["check_union"]
 
 Verdict = WellPosed | IllPosed | Undecided
+Member = Witness | RankTight | TwoClassLimit
 
 # Kinds of pairs, and components, that are gone through one by one.
 _KINDS, _COMPONENTS = 3000, 5
@@ -67,6 +72,8 @@ def check_union(
     one = _find_one(constraints)
     if one:
         return WellPosed(constraints, one)
+    if uncrossing_keeps(constraints):
+        return WellPosed(constraints, Uncrossed())
     left, right = (meeting(constraint) for constraint in constraints)
     inner = constraints[0].shape[1]
     if left is None or right is None or inner > _COMPONENTS:
@@ -93,9 +100,11 @@ def check_union(
             n_open += 1
     if not ill and not n_open:
         return WellPosed(constraints, EveryMember(tuple(closed)))
-    # The target of one pair may be a product on another: then the next pair's is looked at.
-    for verdict in ill:
-        found = _no_member(constraints, verdict, left, right, deadline)
+    if Uncrossed().verify(constraints):
+        return WellPosed(constraints, Uncrossed())
+    # The target of one pair may be a product on another: then the next one is looked at.
+    for member in _limits(constraints, ill, left, right):
+        found = _no_member(constraints, member, left, right, deadline)
         if found:
             return IllPosed(constraints, found)
     said = [f"of {len(kinds)} kinds of supports {len(closed)} are well-posed, {len(ill)} ill-posed"]
@@ -129,12 +138,25 @@ def _candidates(constraint: Constraint) -> list[Bools]:
     return list(found.values())
 
 
+def _limits(
+    constraints: Constraints, ill: list[IllPosed], left: list[Bools], right: list[Bools]
+) -> Iterator[Member]:
+    """Limits of pairs that these do not make."""
+    for verdict in ill:
+        assert not isinstance(verdict.proof, Lifted | NoMember)
+        yield verdict.proof
+    if constraints[0].shape[1] == 2:
+        for escaping in limits_that_escape(constraints, left, right):
+            curve = cancelling(escaping)
+            found = membership(curve.target, curve.supports, max_seconds=_SECONDS)
+            if isinstance(found, Unattainable):
+                yield replace(curve, cofactors=found.cofactors)
+
+
 def _no_member(
-    constraints: Constraints, verdict: IllPosed, left: list[Bools], right: list[Bools], deadline: float
+    constraints: Constraints, member: Member, left: list[Bools], right: list[Bools], deadline: float
 ) -> NoMember | None:
     """The proof that no pair of supports makes the target of one, or None."""
-    member = verdict.proof
-    assert not isinstance(member, Lifted | NoMember)
     target = member.target
     rows, columns = sorted({i for i, _, _ in target}), sorted({j for _, j, _ in target})
     here = tuple((rows.index(i), columns.index(j), value) for i, j, value in target)

@@ -22,6 +22,7 @@ from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.splits import Split
 from fsmf.wellposedness.two_class_limits import TwoClassLimit
+from fsmf.wellposedness.uncrossing import Uncrossed
 from fsmf.wellposedness.unions import (
     EveryMember,
     Lines,
@@ -35,7 +36,7 @@ from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
 
-_PROOFS = (Proof, Chain, Split, Joined, Lines, OneMember, EveryMember)
+_PROOFS = (Proof, Chain, Split, Joined, Lines, OneMember, EveryMember, Uncrossed)
 # Entries of a target that are printed.
 _SHOWN = 8
 
@@ -88,7 +89,7 @@ class WellPosed(Verdict):
         The supports, left to right.
     proof : Proof, Chain, Split or Joined
         Why products form a closed set: a tree of theorems, a chain of Kronecker patterns, groups that share
-        no place, or neighbours that count as one. For constraints Lines, OneMember or EveryMember.
+        no place, or neighbours that count as one. For constraints Lines, OneMember, EveryMember or Uncrossed.
 
     Notes
     -----
@@ -105,7 +106,7 @@ class WellPosed(Verdict):
     (True, True)
     """
 
-    proof: Proof | Chain | Split | Joined | Lines | OneMember | EveryMember
+    proof: Proof | Chain | Split | Joined | Lines | OneMember | EveryMember | Uncrossed
 
     answer: ClassVar[str] = "WellPosed"
     headline: ClassVar[str] = "every matrix has a best product on these supports"
@@ -156,11 +157,11 @@ class WellPosed(Verdict):
         """Check every step of the proof from the supports and the theorems alone."""
         supports, proof = self.supports, self.proof
         if isinstance(supports, Constraints):
-            if isinstance(proof, Lines | OneMember | EveryMember):
+            if isinstance(proof, Lines | OneMember | EveryMember | Uncrossed):
                 return proof.verify(supports)
         elif isinstance(proof, Proof):
             return verify_proof(supports, proof)
-        elif not isinstance(proof, Lines | OneMember | EveryMember):
+        elif not isinstance(proof, Lines | OneMember | EveryMember | Uncrossed):
             return proof.verify(supports)
         return Verification((Check("proof", "of such a question", "of another kind", False),))
 
