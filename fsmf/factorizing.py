@@ -239,14 +239,14 @@ def _shared_out(structure: Structure, solver: Any) -> list[tuple[Part, Solver]]:
 def _norm_out_of_reach(A: Any, structure: Structure) -> float:
     """‖A‖_F on the places that no component reaches."""
     m, n = structure.shape
+    if m * n <= _CHUNK and isinstance(A, np.ndarray):
+        return norm_within(A, structure.unreached)
     layout = structure.classes.layout
     if layout.n_covered == m * n:
         return 0.0
     if sparse.issparse(A):
         left, right = (support.to_sparse() for support in structure.supports)
         return frobenius_norm(A.data[is_out_of_reach(A, left, right)])
-    if m * n <= _CHUNK and not is_foreign(A):
-        return norm_within(A, structure.unreached)
     norms = []
     for start in range(0, m, step := max(1, _CHUNK // n)):
         rows = slice(start, start + step)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +20,7 @@ from fsmf.kernels.masked_lstsq import RowGroups
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.blocks import DisjointBlocks, block_families
 from fsmf.supports.graph import connected_components
-from fsmf.supports.layout import Index, IndexLists, group_equal
+from fsmf.supports.layout import Index, IndexLists, group_equal, offsets
 from fsmf.supports.rank_one import (
     Collision,
     EquivalenceClasses,
@@ -33,6 +35,9 @@ __all__ = ["Identifiability", "Landscape", "Part", "Structure", "analyze"]
 
 # Above this many places the greedy identifiability test is not run: it keeps them all in memory.
 _MAX_PLACES = 1 << 22
+
+# Up to so many operations a dense product of the supports tells what is within reach.
+_FEW = 1 << 22
 
 
 class Landscape(Enum):
@@ -213,7 +218,11 @@ class Structure:
     @cached_property
     def reach(self) -> NDArray[np.bool_]:
         """Which places of A some component reaches, a dense boolean array; for matrices of moderate size."""
-        reach = np.ascontiguousarray(self.classes.layout.covered(slice(None)))
+        left, right = self.supports
+        if math.prod(self.shape) * right.shape[0] <= _FEW:
+            reach = (left.toarray().astype(np.float32) @ right.toarray().astype(np.float32)) > 0
+        else:
+            reach = np.ascontiguousarray(self.classes.layout.covered(slice(None)))
         reach.flags.writeable = False
         return reach
 
@@ -225,10 +234,17 @@ class Structure:
         return unreached
 
     @cached_property
+    def distinct(self) -> tuple[tuple[Index, Index], tuple[Index, Index]]:
+        """Labels, equal for equal rows of the left factor (columns of the right one); the first of each."""
+        left, right = self.supports
+        return group_equal(IndexLists.of(left)), group_equal(IndexLists.of(right.T))
+
+    @cached_property
     def row_groups(self) -> tuple[RowGroups, RowGroups]:
         """The rows of the left factor, and the columns of the right one, grouped by support."""
         left, right = self.supports
-        return _grouped(left), _grouped(right.T)
+        rows, columns = self.distinct
+        return _grouped(left, rows), _grouped(right.T, columns)
 
     @cached_property
     def landscape(self) -> Landscape:
@@ -253,7 +269,7 @@ class Structure:
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The independent problems: all that is tractable as one, then each other connected component."""
-        if self.tractable:
+        if (self.n_components == 1 and not self.n_dead) or self.tractable:
             return (Part.whole(self),)
         easy: list[Index] = []
         hard: list[Part] = []
@@ -348,12 +364,15 @@ def _chain_facts(arrangement: Arrangement) -> Iterator[str]:
     )
 
 
-def _grouped(support: Support) -> RowGroups:
-    lists = IndexLists.of(support)
-    label, first = group_equal(lists)
-    rows = np.split(np.argsort(label, kind="stable"), np.cumsum(np.bincount(label))[:-1])
-    used = [(group, lists[k]) for group, k in zip(rows, first, strict=True) if len(lists[k])]
-    return RowGroups(support.shape, [group for group, _ in used], [columns for _, columns in used])
+def _grouped(support: Support, distinct: tuple[Index, Index]) -> RowGroups:
+    label, first = distinct
+    order, indices, indptr = np.argsort(label, kind="stable"), support.indices, support.indptr.tolist()
+    rows, columns = [], []
+    for k, (start, stop) in zip(first.tolist(), pairwise(offsets(np.bincount(label)).tolist()), strict=True):
+        if indptr[k] < indptr[k + 1]:
+            rows.append(order[start:stop])
+            columns.append(indices[indptr[k] : indptr[k + 1]])
+    return RowGroups(support.shape, rows, columns)
 
 
 def _plural(count: int, noun: str, ending: str = "s") -> str:

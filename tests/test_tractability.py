@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fsmf
-from fsmf import Identifiability, Landscape, Structure
+from fsmf import Identifiability, Landscape, Structure, tractability
 from fsmf.errors import ShapeError
 
 every_row = pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -103,6 +103,16 @@ def test_a_row_follows_the_definitions(case, check):
 def test_any_pair_follows_the_definitions(supports):
     check_structure(Structure(supports))
     check_parts(Structure(supports))
+
+
+@pytest.mark.parametrize("few", [1 << 20, -1], ids=["by a product", "by places"])
+@settings(max_examples=50)
+@given(supports=any_supports())
+def test_reach_is_what_a_product_can_touch(few, supports):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tractability, "_FEW", few)
+        reach = Structure(supports).reach
+    assert set(zip(*map(np.ndarray.tolist, np.nonzero(reach)), strict=True)) == set(oracles.reach(supports))
 
 
 @given(any_supports(), st.randoms(use_true_random=False))

@@ -219,11 +219,15 @@ def cut(A: Array, rows: Array, columns: Array, reach: Array, out: Array) -> floa
     """``out = A[rows][:, columns]`` where it is within reach, 0 elsewhere; its squared norm."""
     square = 0.0
     for i in range(rows.size):
-        source = A[rows[i]]
-        for j in range(columns.size):
-            # A product, not a choice: branches that follow a random support are mispredicted half the time.
-            out[i, j] = source[columns[j]] * reach[i, j]
-        square += _square(out[i])
+        source, target, mask = A[rows[i]], out[i], reach[i]
+        # A product, not a choice: branches that follow a random support are mispredicted half the time.
+        if columns.size == source.size:
+            for j in range(columns.size):
+                target[j] = source[j] * mask[j]
+        else:
+            for j in range(columns.size):
+                target[j] = source[columns[j]] * mask[j]
+        square += _square(target)
     return square
 
 

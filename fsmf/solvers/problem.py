@@ -210,7 +210,7 @@ class PairProblem(Swept):
             X[left], Y[right] = 0, 0
             X[np.ix_(rows, members[:k])] = (Q @ U) * np.sqrt(s)
             Y[np.ix_(members[:k], columns)] = np.sqrt(s)[:, None] * (Vh @ P.conj().T)
-        moves = movable(self.left, self.right) if len(Y) <= MAX_MOVERS else []
+        moves = movable(self.part.structure)
         before = math.inf
         for _ in range(ROUNDS if moves else 0):
             for k, l in moves:
@@ -297,12 +297,9 @@ def _is_nested(structure: Structure) -> bool:
 
     Among such supports updates of one piece at a time lead to other, often worse points.
     """
-    left, right = structure.supports
-    if left.shape[1] > MAX_MOVERS:
+    if structure.supports[0].shape[1] > MAX_MOVERS:
         return True
-    for support in (left, right.T):
-        X = support.to_sparse().astype(np.int64)
-        shared = (X.T @ X).toarray()
+    for shared in structure.classes.shared:
         sizes = np.diag(shared)
         if ((shared == sizes) & (sizes > 0) & (sizes < sizes[:, None])).any():
             return True
@@ -397,13 +394,16 @@ def _tamed(factor: Any) -> Any:
     return divided(factor, exponent)
 
 
-def movable(left: Support, right: Support) -> list[tuple[int, int]]:
-    """Components k ≠ l of different classes with R_l ⊆ R_k and C_k ⊆ C_l."""
-    X, Y = left.to_sparse().astype(np.int64), right.to_sparse().astype(np.int64)
-    shared_rows, shared_columns = (X.T @ X).toarray(), (Y @ Y.T).toarray()
-    inside = (shared_rows == np.diag(shared_rows)) & (shared_columns == np.diag(shared_columns)[:, None])
-    inside &= ~inside.T & (np.diag(shared_rows) > 0) & (np.diag(shared_columns) > 0)[:, None]
-    return [(int(k), int(l)) for k, l in zip(*np.nonzero(inside), strict=True)]
+def movable(structure: Structure) -> list[tuple[int, int]]:
+    """Components k ≠ l of different classes with R_l ⊆ R_k and C_k ⊆ C_l; none where there are many."""
+    if structure.supports[0].shape[1] > MAX_MOVERS:
+        return []
+    rows, columns = structure.classes.shared
+    inside = (rows == np.diag(rows)) & (columns == np.diag(columns)[:, None])
+    np.fill_diagonal(inside, False)
+    live = np.flatnonzero(structure.classes.class_of >= 0)
+    one, other = np.nonzero(inside[np.ix_(*[structure.classes.class_of[live]] * 2)])
+    return list(zip(live[one].tolist(), live[other].tolist(), strict=True))
 
 
 def _exchange(X: Array, Y: Array, k: int, l: int) -> None:

@@ -15,7 +15,7 @@ from fsmf.kernels.masked_lstsq_device import DeviceRows
 from fsmf.kernels.matrix import comfortable_exponent, divided
 from fsmf.kernels.namespace import Space, borrowed, space_of
 from fsmf.kernels.pieces import Pieces
-from fsmf.solvers.problem import CANCELLED, MAX_MOVERS, NOISE, ROUNDS, drawn, movable
+from fsmf.solvers.problem import CANCELLED, NOISE, ROUNDS, drawn, movable
 from fsmf.supports.layout import Index, equal_shapes
 from fsmf.supports.support import Support
 from fsmf.tractability import Part
@@ -169,7 +169,7 @@ class DevicePairProblem:
         several = np.flatnonzero(classes.members.sizes > 1)
         if several.size:
             X, Y = self._least(X, Y, several)
-        moves = movable(self.left, self.right) if Y.shape[0] <= MAX_MOVERS else []
+        moves = movable(self.part.structure)
         if not moves:
             return X, Y
         left, right = xp.matmul(self._adjoint(X), X), xp.matmul(Y, self._adjoint(Y))

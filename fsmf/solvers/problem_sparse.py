@@ -20,7 +20,6 @@ from fsmf.kernels.namespace import is_foreign
 from fsmf.solvers.problem import (
     CANCELLED,
     ITERATIONS,
-    MAX_MOVERS,
     NOISE,
     ROUNDS,
     PairProblem,
@@ -238,7 +237,7 @@ class SparsePairProblem(Swept):
             V = np.sqrt(s)[:, None] * (Vh @ P.conj().T)
             for i, place in enumerate(right):
                 Y[place] = V[i] if i < k else 0
-        moves = movable(self.left, self.right) if self.right.shape[0] <= MAX_MOVERS else []
+        moves = movable(self.part.structure)
         before = math.inf
         for _ in range(ROUNDS if moves else 0):
             for k, l in moves:
@@ -368,19 +367,19 @@ def problem_of(A: Any, part: Part, *, ridge: float, exponent: int, n_sweeps: int
     """
     if is_foreign(A):
         return DevicePairProblem.of(A, part, ridge=ridge, exponent=exponent)
-    if _is_dense(_dense_cost(part.structure), _sparse_cost(part.structure)) or not _has_numba():
+    if _is_dense(part.structure) or not _has_numba():
         return PairProblem.of(A, part, ridge=ridge, exponent=exponent, n_sweeps=n_sweeps)
     return SparsePairProblem.of(A, part, ridge=ridge, exponent=exponent)
 
 
 def sweep_cost(structure: Structure) -> tuple[float, float]:
     """Operations of a sweep, and bytes of memory beyond A, of the problem that `problem_of` sets up."""
-    dense, sparse = _dense_cost(structure), _sparse_cost(structure)
-    return dense if _is_dense(dense, sparse) else sparse
+    return _dense_cost(structure) if _is_dense(structure) else _sparse_cost(structure)
 
 
-def _is_dense(dense: tuple[float, float], sparse: tuple[float, float]) -> bool:
-    return dense[1] <= _MAX_BYTES and dense[0] < max(_WORTHWHILE, _ADVANTAGE * sparse[0])
+def _is_dense(structure: Structure) -> bool:
+    flops, nbytes = _dense_cost(structure)
+    return nbytes <= _MAX_BYTES and (flops < _WORTHWHILE or flops < _ADVANTAGE * _sparse_cost(structure)[0])
 
 
 @lru_cache(maxsize=64)
@@ -388,8 +387,8 @@ def _dense_cost(structure: Structure) -> tuple[float, float]:
     left, right = structure.supports
     (m, r), n = left.shape, right.shape[1]
     flops = 6.0 * m * n * r + 2.0 * (m + n) * r * r
-    for support in (left, right.T):
-        flops += float((np.diff(support.indptr)[_distinct(support)].astype(float) ** 3).sum())
+    for support, (_, first) in zip((left, right.T), structure.distinct, strict=True):
+        flops += float((np.diff(support.indptr)[first].astype(float) ** 3).sum())
     return flops, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r)
 
 
@@ -398,8 +397,8 @@ def _sparse_cost(structure: Structure) -> tuple[float, float]:
     left, right = structure.supports
     m, n = structure.shape
     flops, nbytes = 3.0 * m * n, 100.0 * structure.n_parameters + 800.0 * (m + n) + 2e8
-    for X, Y in ((left, right), (right.T, left.T)):
-        first, degrees = _distinct(X), np.diff(X.indptr).astype(float)
+    for X, Y, (_, first) in zip((left, right.T), (right, left.T), structure.distinct, strict=True):
+        degrees = np.diff(X.indptr).astype(float)
         met = offsets(np.diff(Y.indptr)[X.indices])
         reach = np.diff(met[X.indptr]).astype(float)
         # Right-hand sides and residuals; Gram matrices, of supports that do not seek each other; solves.
@@ -407,11 +406,6 @@ def _sparse_cost(structure: Structure) -> tuple[float, float]:
         flops += float((degrees[first] ** 3 / 3).sum() + (2 * degrees**2).sum())
         nbytes = max(nbytes, 1e8 + 16 * float(degrees.max()) ** 2)
     return flops, nbytes
-
-
-def _distinct(support: Support) -> Index:
-    """The first of each set of equal rows."""
-    return group_equal(IndexLists.of(support))[1]
 
 
 @cache

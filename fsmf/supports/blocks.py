@@ -186,16 +186,12 @@ def _rectangles(classes: EquivalenceClasses) -> list[Block]:
     """Class rectangles, large ones first, as long as they are disjoint."""
     taken = np.zeros(classes.shape, dtype=bool)
     blocks: list[Block] = []
-    row_of, column_of = (
-        classes.rows.transposed(classes.shape[0]),
-        classes.columns.transposed(classes.shape[1]),
-    )
     for p in np.argsort(-classes.areas, kind="stable"):
         _, rows, columns = classes[p]
         place = np.ix_(rows, columns)
         if classes.complete[p] or taken[place].any():
             continue
-        met = np.intersect1d(row_of.take(rows).indices, column_of.take(columns).indices)
+        met = classes.overlapping(p)
         if classes.members.sizes[met].sum() < min(len(rows), len(columns)):
             taken[place] = True
             blocks.append((rows, columns, met))

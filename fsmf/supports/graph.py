@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
@@ -88,6 +89,8 @@ def connected_components(classes: EquivalenceClasses) -> Index:
     Components are numbered by their first class. The graph itself is never formed: memory stays linear in
     the nonzeros, and rows whose classes are already joined are passed over.
     """
+    if classes.are_few:
+        return _flooded(np.logical_and(*classes.shared))
     layout = classes.layout
     labels = np.arange(len(classes))
     for start in range(0, len(layout.memberships), _BATCH):
@@ -110,3 +113,15 @@ def connected_components(classes: EquivalenceClasses) -> Index:
                 labels = csgraph.connected_components(graph, directed=False)[1][labels]
     _, first, label = np.unique(labels, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[label]
+
+
+def _flooded(overlap: NDArray[np.bool_]) -> Index:
+    """The component of each node of a small graph, given as a dense matrix, numbered by their first nodes."""
+    labels = np.full(len(overlap), -1)
+    count = 0
+    while (new := np.flatnonzero(labels < 0)[:1]).size:
+        while new.size:
+            labels[new] = count
+            new = np.flatnonzero(overlap[new].any(axis=0) & (labels < 0))
+        count += 1
+    return labels

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from fsmf.supports.patterns import transposed
 from fsmf.supports.support import Support
@@ -29,6 +30,9 @@ Index = NDArray[np.integer[Any]]
 
 # Places expanded at a time when rectangles are laid out; bounds the memory of a scan to some tens of MB.
 CHUNK = 1 << 21
+
+# Lists of so many values in all are compared as rows of a dense matrix.
+_DENSE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +61,19 @@ class IndexLists:
     def transposed(self, width: int) -> IndexLists:
         """For each of the `width` values, the lists that contain it."""
         return IndexLists(*transposed(self.indptr, self.indices, width))
+
+    def shared(self, width: int) -> NDArray[Any]:
+        """How many of the `width` values each two lists share, a dense square array."""
+        if len(self) * width <= _DENSE:
+            dense = np.zeros((len(self), width), dtype=np.float32)
+            dense[np.repeat(np.arange(len(self)), self.sizes), self.indices] = 1
+            # Exact: the counts are small.
+            few: NDArray[Any] = dense @ dense.T
+            return few
+        ones = np.ones(self.indices.size, dtype=np.int64)
+        own = sparse.csr_array((ones, self.indices, self.indptr), shape=(len(self), width))
+        many: NDArray[Any] = (own @ own.T).toarray()
+        return many
 
     @staticmethod
     def of_arrays(arrays: Sequence[Index]) -> IndexLists:

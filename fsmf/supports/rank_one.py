@@ -36,6 +36,10 @@ __all__ = [
 ]
 
 
+# Up to so many operations all pairs of classes are looked at.
+_FEW = 1 << 22
+
+
 class EquivalenceClass(NamedTuple):
     """Hold components with one and the same rank-one support ``rows × columns``.
 
@@ -105,6 +109,32 @@ class EquivalenceClasses:
     def areas(self) -> NDArray[np.int64]:
         """Number of places of each rectangle."""
         return self.rows.sizes.astype(np.int64) * self.columns.sizes
+
+    @cached_property
+    def shared(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """How many rows, and how many columns, each two classes share: two dense square arrays."""
+        return self.rows.shared(self.shape[0]), self.columns.shared(self.shape[1])
+
+    @property
+    def are_few(self) -> bool:
+        """Whether to look at all pairs of them costs little."""
+        return len(self) ** 2 * sum(self.shape) <= _FEW
+
+    def overlapping(self, p: int | np.integer[Any]) -> Index:
+        """Return the classes that share a place with class p, itself among them, ascending."""
+        if self.are_few:
+            rows, columns = self.shared
+            return np.flatnonzero((rows[p] > 0) & (columns[p] > 0))
+        _, own_rows, own_columns = self[p]
+        return np.intersect1d(self._by_row.take(own_rows).indices, self._by_column.take(own_columns).indices)
+
+    @cached_property
+    def _by_row(self) -> IndexLists:
+        return self.rows.transposed(self.shape[0])
+
+    @cached_property
+    def _by_column(self) -> IndexLists:
+        return self.columns.transposed(self.shape[1])
 
     @cached_property
     def layout(self) -> Layout:

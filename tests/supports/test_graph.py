@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 import fsmf
 from fsmf.errors import ShapeError
-from fsmf.supports import graph, layout
+from fsmf.supports import graph, layout, rank_one
 from fsmf.supports.graph import connected_components
 
 every_row = pytest.mark.parametrize("case", CASES, ids=name_of)
@@ -62,7 +62,23 @@ def test_batches_and_chunks_change_nothing(supports):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(graph, "_BATCH", 1)
         patch.setattr(layout, "CHUNK", 1)
+        patch.setattr(rank_one, "_FEW", -1)
         check_components(supports)
+
+
+@pytest.mark.parametrize("few", [1 << 20, -1], ids=["by pairs", "by places"])
+@settings(max_examples=50)
+@given(supports=any_supports(max_side=6, max_components=6))
+def test_classes_know_what_they_share(few, supports):
+    classes = fsmf.equivalence_classes(supports)
+    expected = oracles.overlap_graph(supports)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rank_one, "_FEW", few)
+        patch.setattr(layout, "_DENSE", few)
+        for p in range(len(classes)):
+            assert classes.overlapping(p).tolist() == sorted({p, *expected.neighbors(p)})
+        for shared, lists in zip(classes.shared, (classes.rows, classes.columns), strict=True):
+            assert shared.tolist() == [[len(np.intersect1d(a, b)) for a in lists] for b in lists]
 
 
 def test_classes_are_taken_too():
