@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fsmf.kernels.kronecker_matmul import cheapest_cuts, fused_pattern, multiplied_out, stage_ns
 
-__all__ = ["Group", "Plan", "Stage", "ordered", "plan_groups"]
+__all__ = ["Group", "Plan", "Stage", "group_rows", "group_runs", "ordered", "plan_groups"]
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -121,18 +121,48 @@ def plan_groups(chain: Sequence[Factor]) -> Plan:
         else:
             stages.append(Stage(pattern, (0, 0, 0), ordered(multiplied_out(chain[run]))))
 
-    def group_cost(first: int, stop: int) -> float:
-        a, b, c, d = fused_pattern([stage.pattern for stage in stages[first:stop]])
-        rows = max(max(s.pattern[1:3]) * s.pattern[0] * s.pattern[3] for s in stages[first:stop]) // (a * d)
-        if stop - first > 1 and rows > _CACHED_ROWS:
-            return math.inf
-        return a * d * (b + c) * (1 + 1e-3 * rows)  # of equal ones the more even
-
     groups = []
-    for run in cheapest_cuts(len(stages), group_cost):
+    for run in group_runs([stage.pattern for stage in stages], _CACHED_ROWS):
         pattern = fused_pattern([stage.pattern for stage in stages[run]])
         groups.append(Group(pattern, tuple(reversed(stages[run]))))
     return Plan(groups[::-1], scales, row_ns)
+
+
+def group_runs(patterns: Sequence[Pattern], most: int) -> list[slice]:
+    """Cut a chain into few groups, whose blocks have at most so many rows where they have several stages.
+
+    Parameters
+    ----------
+    patterns : sequence of tuple of four int
+        ``(a, b, c, d)`` of the stages, left to right.
+    most : int
+        The number of rows.
+
+    Returns
+    -------
+    list of slice
+        The groups, left to right.
+
+    Examples
+    --------
+    >>> group_runs([(1, 2, 2, 8), (2, 2, 2, 4), (4, 2, 2, 2), (8, 2, 2, 1)], 4)
+    [slice(0, 2, None), slice(2, 4, None)]
+    """
+
+    def cost(first: int, stop: int) -> float:
+        rows = group_rows(patterns[first:stop])
+        if stop - first > 1 and rows > most:
+            return math.inf
+        a, b, c, d = fused_pattern(patterns[first:stop])
+        return a * d * (b + c) * (1 + 1e-3 * rows)  # of equal ones the more even
+
+    return cheapest_cuts(len(patterns), cost)
+
+
+def group_rows(patterns: Sequence[Pattern]) -> int:
+    """Return how many rows a block of a group has at most before or after one of its stages."""
+    a, _, _, d = fused_pattern(patterns)
+    return max(a_own * max(b, c) * d_own for a_own, b, c, d_own in patterns) // (a * d)
 
 
 def ordered(values: Array) -> Array:

@@ -21,7 +21,7 @@ from fsmf.kernels.kronecker_rows_cpu import stage_of_rows
 from fsmf.kernels.lanes_cpu import add, count_of, load, read, size_of, store, take_number, write, zeros
 from fsmf.kernels.threads import n_threads, submit
 
-__all__ = ["Columns", "Tiles"]
+__all__ = ["Columns", "Tiles", "buffer"]
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -213,7 +213,7 @@ def _columns(
             start += y[1]
 
 
-def _buffer(size: int) -> Array:
+def buffer(size: int) -> Array:
     """Memory of this thread, kept: fresh pages can cost as much as what is done with them."""
     buffer: Array | None = getattr(_buffers, "buffer", None)
     if buffer is None or buffer.size < size:
@@ -306,7 +306,7 @@ class Tiles:
         given, found, counter = _side(x, self._columns), _side(y, self._rows), np.zeros(1, np.intp)
 
         def work(_: Any = (x, y)) -> None:  # which must live as long as any thread uses them
-            kernel(given, found, k, self._layout, _buffer(size), counter)
+            kernel(given, found, k, self._layout, buffer(size), counter)
 
         if threads == 1:
             return work()
@@ -360,7 +360,7 @@ class Columns:
     def multiply(self, x: Array, y: Array, *, shared: bool) -> None:
         """Write the product of the chain and x into y; as of `Tiles`."""
         given, found = (_address(x), *x.strides), (_address(y), *y.strides)
-        scratch = _buffer(self._scratch)
+        scratch = buffer(self._scratch)
         _columns(given, found, x.shape[1], self._table, self._order, self._factors, scratch)
 
 

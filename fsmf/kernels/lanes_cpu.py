@@ -23,6 +23,7 @@ __all__ = [
     "store",
     "take_number",
     "total",
+    "transpose",
     "write",
     "zeros",
 ]
@@ -218,6 +219,34 @@ def total(context: Any, value: Any) -> Any:
         return _together(builder, context.get_value_type(value.dtype), planes)
 
     return value.dtype(value), generate
+
+
+@_intrinsic
+def transpose(context: Any, x: Any, down: Any, y: Any, to: Any, like: Any) -> Any:
+    """Write the transpose of as many rows of real numbers as a vector holds, some bytes apart."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        src, down, dst, to, nil = args
+        n = like.count
+        rows = []
+        for _ in range(n):
+            rows.append(builder.load(_pointer(builder, src, nil.type)))
+            rows[-1].align = like.part.bitwidth // 8
+            src = builder.add(src, down)
+        # Cut n² cards in halves and let them alternate, log₂ n times: what were rows are columns.
+        for _ in range(n.bit_length() - 1):
+            pairs = zip(rows[: n // 2], rows[n // 2 :], strict=True)
+            rows = [
+                _shuffled(builder, one, other, [i // 2 + i % 2 * n for i in half])
+                for one, other in pairs
+                for half in (range(n), range(n, 2 * n))
+            ]
+        for row in rows:
+            builder.store(row, _pointer(builder, dst, nil.type)).align = like.part.bitwidth // 8
+            dst = builder.add(dst, to)
+        return context.get_dummy_value()
+
+    return types.void(x, down, y, to, like), generate
 
 
 @_intrinsic

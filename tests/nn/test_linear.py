@@ -66,9 +66,8 @@ def assert_agrees_with_autograd_of_the_dense_product(layer, n_samples=5):
 
 
 @each_chain
-@pytest.mark.parametrize(("bias", "n_samples"), [(True, 1), (False, 20)])
+@pytest.mark.parametrize(("bias", "n_samples"), [(True, 1), (False, 20), (True, 70)])
 def test_outputs_and_gradients_are_those_of_the_dense_product(chain, bias, n_samples):
-    """Few samples are multiplied entry by entry, many in blocks."""
     torch.manual_seed(0)
     layer = KroneckerSparseLinear(chain, bias=bias, dtype=torch.float64)
     assert_agrees_with_autograd_of_the_dense_product(layer, n_samples)
@@ -82,12 +81,99 @@ def test_so_they_are_of_any_chain(chain, seed, n_samples):
     assert_agrees_with_autograd_of_the_dense_product(layer, n_samples)
 
 
-def test_gradients_have_gradients():
+@each_chain
+def test_so_they_are_by_the_operations_of_pytorch_alone(chain):
     torch.manual_seed(0)
-    layer = KroneckerSparseLinear(fsmf.butterfly(8), dtype=torch.float64)
-    for n_samples in (2, 17):
-        x = torch.randn(n_samples, 8, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradgradcheck(layer, (x,), fast_mode=True)
+    layer = KroneckerSparseLinear(chain, dtype=torch.float64)
+    layer.__dict__["_kernels"] = None
+    assert_agrees_with_autograd_of_the_dense_product(layer)
+
+
+def test_gradients_are_slopes_and_have_gradients():
+    torch.manual_seed(0)
+    layer = KroneckerSparseLinear(fsmf.butterfly(12, 8), dtype=torch.float64)
+    names = [name for name, _ in layer.named_parameters()]
+
+    def outputs(x, *values):
+        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))
+
+    x = torch.randn(3, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(outputs, (x, *layer.parameters()))
+    assert torch.autograd.gradgradcheck(outputs, (x, *layer.parameters()), fast_mode=True)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        lambda x: x[:5, ::2],
+        lambda x: x[:64, :24].T,
+        lambda x: x[:1, :64].expand(5, 64),
+        lambda x: x[:0, :64],
+        lambda x: x[3:, 1:65],
+    ],
+    ids=["every second", "transposed", "repeated", "none", "shifted"],
+)
+def test_samples_may_lie_in_any_way(samples):
+    layer = KroneckerSparseLinear(fsmf.butterfly(64), dtype=torch.float64)
+    x, W = samples(torch.randn(128, 128, dtype=torch.float64)).requires_grad_(), dense_weight(layer)
+    y = layer(x)
+    y.sum().backward()  # whose gradient is one number, repeated
+    ones = torch.ones(len(x), 64, dtype=torch.float64)
+    torch.testing.assert_close(y, x @ W.T + layer.bias)
+    torch.testing.assert_close(x.grad, ones @ W)
+    torch.testing.assert_close(layer.bias.grad, ones.sum(0))
+
+
+def test_what_is_frozen_gets_no_gradient():
+    layer = KroneckerSparseLinear(fsmf.butterfly(16), dtype=torch.float64)
+    x = torch.randn(3, 16, dtype=torch.float64)
+    layer.factors[1].requires_grad_(False)
+    layer(x).sum().backward()
+    found = [name for name, parameter in layer.named_parameters() if parameter.grad is not None]
+    assert found == ["bias", "factors.0", "factors.2", "factors.3"]
+    layer.requires_grad_(False)
+    x.requires_grad_()
+    layer(x).sum().backward()
+    torch.testing.assert_close(x.grad, dense_weight(layer).sum(0).expand(3, 16))
+
+
+def test_a_step_is_the_same_each_time_on_any_number_of_threads():
+    torch.manual_seed(0)
+    layer = KroneckerSparseLinear(fsmf.butterfly(512))
+    assert layer._kernels is not None
+    x, before, found = torch.randn(700, 512), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 2, 3):
+            torch.set_num_threads(threads)
+            y = layer(x)
+            found.append([y, *gradients_of(layer, y, torch.ones_like(y))])
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        assert all(map(torch.equal, found[0], other))
+
+
+def test_each_sample_has_its_gradient():
+    layer = KroneckerSparseLinear(fsmf.butterfly(16))
+    X = torch.randn(4, 16)
+
+    def loss(values, x):
+        return torch.func.functional_call(layer, values, (x,)).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(dict(layer.named_parameters()), X)
+    for i, x in enumerate(X):
+        y = layer(x)
+        for name, one in zip(each, gradients_of(layer, y, 2 * y.detach()), strict=True):
+            torch.testing.assert_close(each[name][i], one)
+
+
+def test_half_precision_is_left_to_pytorch():
+    layer = KroneckerSparseLinear(fsmf.butterfly(16), bias=False)
+    x = torch.randn(4, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), layer(x), rtol=0.1, atol=0.1)
 
 
 def trained(n):
