@@ -36,6 +36,7 @@ from benchmarks.gpu_contenders import (
     by_ksd,
     by_lazylinop,
     by_matmul,
+    calibrated,
     dyadic,
     reference,
     relative,
@@ -65,6 +66,7 @@ class Sizes(NamedTuple):
     copied: int
     rotated: int
     checks: int
+    probes: tuple[Any, ...] = ()  # how large those of a calibration are
 
 
 FULL = Sizes(
@@ -442,6 +444,9 @@ HEADER = ["job", "contender", "median", "speed", "of copying", "time / ours"]
 def measure(bench: Bench, fsmf: Any, show: Callable[[Sequence[str], Sequence[Row]], None]) -> None:
     """Check and measure everything, what matters most first."""
     print(f"copy bandwidth {bench.bandwidth / 1e9:.0f} GB/s", flush=True)
+    rates, rows = calibrated(bench.sizes.chains, bench.sizes.batches, bench.sizes.probes)
+    print(*(f"{name}: estimated {old:.3g}, measured {new:.3g}" for name, old, new in rates), sep="\n")
+    show(["chain", "columns", "numbers", "planned by estimates", "planned by measurement"], rows)
     xp, torch, side = bench.xp, bench.torch, bench.sizes.matmul
     for dtype, tf32 in ((np.float32, False), (np.float32, True), (np.float16, False), (np.float64, False)):
         square = xp.ones((side, side), dtype)

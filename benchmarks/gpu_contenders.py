@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -127,3 +129,26 @@ def by_adam(torch: Any, A: Array, supports: Any, seconds: float) -> tuple[float,
         if steps % 20 == 0:
             loss.detach().item()  # launches do not run ahead of the clock
     return time.perf_counter() - began, float(loss.detach().sqrt() / target.norm()), steps
+
+
+def calibrated(
+    chains: Sequence[int], batches: Sequence[int], scale: Sequence[Any]
+) -> tuple[list[tuple[str, float, float]], list[list[str]]]:
+    """Measure the device, and plan by it from here on: the rates and plans, beside those of estimates."""
+    from fsmf.kernels import calibration, device_rates
+    from fsmf.kernels.kronecker_plan import Numbers, plan_steps
+    from fsmf.kernels.namespace import space_named
+
+    space = space_named("gpu")
+    rates = calibration.measure(space, calibration.Scale(*scale), partial(calibration.timed, space))
+    device_rates.keep(device_rates.device_key(int(space.device.id)), rates)
+    rows = []
+    for n, columns in product(chains, batches):
+        for name, numbers in (("float32", Numbers(4, 4, False)), ("complex64", Numbers(8, 8, True))):
+            plans = [
+                plan_steps(tuple(dyadic(n)), numbers, columns, by_columns=False, rates=by)
+                for by in (device_rates.ESTIMATES, rates)
+            ]
+            told = [" ".join(f"{step.kind} {step.first}:{step.stop}" for step in plan) for plan in plans]
+            rows.append([f"dyadic {n}", str(columns), name, *told])
+    return list(zip(rates._fields, device_rates.ESTIMATES, rates, strict=True)), rows

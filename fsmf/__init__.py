@@ -14,6 +14,7 @@ _ROOMS = {
     "chain_certificates": ("QuasiOptimum", "SumBound"),
     "factorization": ("Factorization", "Status", "load"),
     "history": ("History",),
+    "kernels.calibration": ("calibrate",),
     "factorizing": ("Plan", "explain", "factorize"),
     "product": ("Product",),
     "product_certificates": ("StationaryProduct",),

@@ -20,6 +20,7 @@ from fsmf.factorizing import Plan as Plan
 from fsmf.factorizing import explain as explain
 from fsmf.factorizing import factorize as factorize
 from fsmf.history import History as History
+from fsmf.kernels.calibration import calibrate as calibrate
 from fsmf.ordering import find_order as find_order
 from fsmf.product import Product as Product
 from fsmf.product_certificates import StationaryProduct as StationaryProduct

@@ -221,6 +221,12 @@ def _parser() -> argparse.ArgumentParser:
     side = apply.add_mutually_exclusive_group()
     side.add_argument("--transpose", action="store_true", help="multiply with the transpose instead")
     side.add_argument("--adjoint", action="store_true", help="multiply with the conjugate transpose instead")
+
+    calibrate = command(
+        _calibrate, "calibrate", "measure a GPU once, so that chains are planned by what it can do", ""
+    )
+    calibrate.add_argument("device", nargs="?", default="gpu", help="gpu, gpu:1, … (default: gpu)")
+    calibrate.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
 
@@ -302,6 +308,13 @@ def _apply(arguments: argparse.Namespace) -> int:
         write_array(arguments.output, y)
     else:
         sys.stdout.writelines(csv_lines(y))
+    return _DONE
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    rates = fsmf.calibrate(arguments.device)._asdict()
+    lines = [f"{name.replace('_', ' '):<14} {value:.3g}" for name, value in rates.items()]
+    print(json.dumps(rates) if arguments.json else "\n".join(lines))
     return _DONE
 
 

@@ -151,7 +151,10 @@ def _flattened(some: Any) -> Iterator[Any]:
 class Device:
     """The only device."""
 
-    attributes: ClassVar[dict[str, int]] = {"MaxSharedMemoryPerBlockOptin": 64 << 10}
+    attributes: ClassVar[dict[str, int]] = {
+        "MaxSharedMemoryPerBlockOptin": 64 << 10,
+        "MultiProcessorCount": 132,
+    }
 
     def __init__(self, device: Any = None) -> None:
         self.id = getattr(device, "id", device) or 0
@@ -236,7 +239,10 @@ def modules() -> dict[str, ModuleType]:
     cupy.linalg, cupy.fft = _mirrored(np.linalg, "cupy.linalg"), _mirrored(np.fft, "cupy.fft")
     cupy.random = _module("cupy.random", default_rng=_Random)
     runtime = _module(
-        "runtime", getDeviceCount=lambda: 1, getDeviceProperties=lambda number: {"name": b"the host"}
+        "runtime",
+        getDeviceCount=lambda: 1,
+        getDeviceProperties=lambda number: {"name": b"the host"},
+        driverGetVersion=lambda: 12080,
     )
     cupy.cuda = _module(
         "cupy.cuda",

@@ -12,6 +12,7 @@ from emulator import COMPILER, Emulator
 from oracles import chain_product
 
 import fsmf
+from fsmf.kernels import calibration
 
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
@@ -46,11 +47,14 @@ def test_it_runs_where_cupy_is_in_host_memory(tmp_path, capsys):
         copied=64,
         rotated=64,
         checks=3,
+        probes=(64, 16, 16, 8, 1, (2, 3, 4, 5), (1, 2)),
     )
     shown = []
     with installed(Emulator(tmp_path)) as cupy, pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu, "single_patterns", lambda step: [(2, 3, 4, 2)])
         patch.setattr(gpu, "PATIENCE", 0.0)
+        patch.setattr(calibration, "_ROUNDS", 1)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path))
         bench = gpu.Bench(cupy, torch, sizes)
         gpu.measure(bench, fsmf, lambda header, rows: shown.append(rows))
         assert bench.has_time("anything")
@@ -58,12 +62,16 @@ def test_it_runs_where_cupy_is_in_host_memory(tmp_path, capsys):
     assert not bench.failures
     who = [{row[1] for row in rows} for rows in shown]
     peers = {"torch bmm", "cuFFT", "matmul", "matmul, TF32", "fsmf, columns whole"}
+    plans, who = shown[0], who[1:]
+    assert all("chain" in plan or "factor" in plan or "matmul" in plan for row in plans for plan in row[3:])
     assert [names >= {"fsmf"} for names in who] == [True] * 4
     assert who[0] >= peers
     assert who[2] >= {"fsmf, host", "torch Adam"}
     assert who[3] >= {"bmm", "einsum", "sparse"}
     assert not [row for rows in shown for row in rows if row[2].endswith("Error")]
-    assert "of copying (asked: 70)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "of copying (asked: 70)" in said
+    assert "bandwidth: estimated 3.5e+12, measured" in said
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64])

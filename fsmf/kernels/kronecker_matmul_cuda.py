@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsmf.kernels import cuda
+from fsmf.kernels.device_rates import rates_of
 from fsmf.kernels.kronecker_plan import Numbers, Pattern, Step, Tile, plan_steps
 from fsmf.kernels.kronecker_stages import multiplied_out, multiply_blocks
 from fsmf.kernels.namespace import Space
@@ -75,6 +76,8 @@ class CudaChain:
         Whether each column of x and y lies in memory as a whole.
     taken, placed : array of int32, optional
         Permutations in the space: ``y[placed] = A x[taken]``.
+    steps : tuple of Step, optional
+        By default those that the planner takes for the cheapest.
     """
 
     def __init__(
@@ -88,10 +91,16 @@ class CudaChain:
         by_columns: bool,
         taken: Any = None,
         placed: Any = None,
+        steps: tuple[Step, ...] | None = None,
     ) -> None:
         self.space, self.types, self.by_columns = space, types, by_columns
-        self.steps = plan_steps(
-            tuple(patterns), types.numbers, columns, by_columns=by_columns, matmul=types.stored != "bfloat16"
+        self.steps = steps or plan_steps(
+            tuple(patterns),
+            types.numbers,
+            columns,
+            by_columns=by_columns,
+            matmul=types.stored != "bfloat16",
+            rates=rates_of(space),
         )
         self._orders = taken, placed
         self._runs: list[Any] = []

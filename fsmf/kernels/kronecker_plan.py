@@ -1,6 +1,6 @@
 """Which launches apply a chain of Kronecker-sparse factors on a GPU: fused runs, single factors, or matmul.
 
-All constants are estimates for a data-centre GPU (Hopper), derived from its data sheet; none is measured yet.
+How fast the device is, `Rates` tell; other constants describe the kernels.
 """
 
 from __future__ import annotations
@@ -10,15 +10,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from fsmf.kernels.device_rates import ESTIMATES, Rates
 from fsmf.kernels.kronecker_matmul import fused_pattern
 
-__all__ = ["Numbers", "Stage", "Step", "Tile", "plan_steps"]
+__all__ = ["Numbers", "Stage", "Step", "Tile", "plan_one_step", "plan_steps"]
 
 Pattern = tuple[int, int, int, int]
-
-# Bytes a second of memory; multiply-adds a second of kernels and of cuBLAS in single precision and, with
-# tensor cores, in half; seconds of a launch.
-_BANDWIDTH, _RATE, _BLAS, _BLAS_HALF, _LAUNCH = 3.5e12, 2.5e13, 2.5e13, 3e14, 3e-6
 
 # A number read from or written to shared memory costs as much as so many multiply-adds, and a coefficient,
 # which serves all columns of a thread, makes each of its multiply-adds cost so much more.
@@ -36,8 +33,8 @@ _TALL = ((32, 4), (32, 1), (8, 4), (8, 1), (1, 16), (1, 8), (1, 4), (1, 2), (1, 
 # Rows that a block of threads should have at least, and at most when groups are joined for that.
 _FEW_ROWS, _MANY_ROWS = 32, 256
 
-# Multiprocessors, each of which takes a block of threads at a time at least; and the most blocks of a launch.
-_PROCESSORS, _MOST_BLOCKS = 132, 1 << 31
+# The most blocks of a launch.
+_MOST_BLOCKS = 1 << 31
 
 # Factors are multiplied out where that makes at most so many times the coefficients.
 _GROWTH = 8
@@ -141,7 +138,13 @@ class Step(NamedTuple):
 
 @lru_cache(maxsize=256)
 def plan_steps(
-    patterns: tuple[Pattern, ...], numbers: Numbers, columns: int, *, by_columns: bool, matmul: bool = True
+    patterns: tuple[Pattern, ...],
+    numbers: Numbers,
+    columns: int,
+    *,
+    by_columns: bool,
+    matmul: bool = True,
+    rates: Rates = ESTIMATES,
 ) -> tuple[Step, ...]:
     """Plan the cheapest steps that apply a chain.
 
@@ -157,6 +160,8 @@ def plan_steps(
         Whether each column lies in memory as a whole.
     matmul : bool
         Whether the library's product takes these numbers.
+    rates : Rates
+        Of the device.
 
     Returns
     -------
@@ -172,14 +177,56 @@ def plan_steps(
     for stop in range(1, len(patterns) + 1):
         found = []
         for first in range(stop):
-            for seconds, step in _steps(patterns, first, stop, numbers, columns, by_columns, matmul):
-                found.append((best[first][0] + seconds, step))
+            for way in _steps(patterns, first, stop, numbers, columns, by_columns, matmul, rates.processors):
+                found.append((best[first][0] + way.seconds(rates), way.step))
         best.append(min(found, key=lambda one: one[0]))
     steps, last = [], best[-1][1]
     while last is not None:
         steps.append(last)
         last = best[last.first][1]
     return tuple(steps)
+
+
+class _Way(NamedTuple):
+    """A step, and what it takes."""
+
+    step: Step
+    nbytes: float  # of memory
+    work: float  # multiply-adds, those in vain too, with what they wait for
+    rate: str  # the field of the rates that says how fast they are
+    share: float  # of the multiprocessors that have something to do
+    launches: int
+
+    def seconds(self, rates: Rates) -> float:
+        rate: float = getattr(rates, self.rate)
+        busy = max(self.nbytes / rates.bandwidth, self.work / rate)
+        return busy / self.share + self.launches * rates.launch
+
+
+def plan_one_step(
+    patterns: tuple[Pattern, ...], numbers: Numbers, columns: int, kind: str
+) -> tuple[Step, float]:
+    """Return the step of a kind that applies a whole chain to rows, and its multiply-adds, to measure them.
+
+    Parameters
+    ----------
+    patterns : tuple of tuple of four int
+        The factors, left to right, which one step can take.
+    numbers : Numbers
+        What is stored and summed in.
+    columns : int
+        How many there are.
+    kind : {"chain", "factor", "matmul"}
+        Of the step.
+
+    Returns
+    -------
+    Step, float
+        The step, and the work as `plan_steps` counts it.
+    """
+    ways = _steps(patterns, 0, len(patterns), numbers, columns, False, True, ESTIMATES.processors)
+    way = next(way for way in ways if way.step.kind == kind)
+    return way.step, way.work / way.share
 
 
 def _steps(
@@ -190,48 +237,52 @@ def _steps(
     columns: int,
     by_columns: bool,
     matmul: bool,
-) -> list[tuple[float, Step]]:
-    """The ways to apply some factors at once, and the seconds that each takes."""
+    processors: float,
+) -> list[_Way]:
+    """The ways to apply some factors at once."""
     run = patterns[first:stop]
     a, b, c, d = pattern = fused_pattern(run)
     vectors = numbers.stored * columns * a * d * (b + c)
-    products = a * b * c * d * columns * (4 if numbers.is_complex else 1) * max(1, numbers.sums // 8)
+    times = 4 if numbers.is_complex else 1
+    products = a * b * c * d * columns * times
+    suffix = "_double" if numbers.sums // (2 if numbers.is_complex else 1) == 8 else ""
     given, made = sum(map(math.prod, run)), math.prod(pattern)
     found = []
     if made <= _GROWTH * given:
-        coefficients = made * numbers.sums
+        nbytes = vectors + made * numbers.sums
         # Tiles waste what small blocks do not have, and few tiles leave multiprocessors without work.
         wasted = (-(-b // 16) * 16 / b) * (-(-c // 16) * 16 / c) * (-(-columns // 32) * 32 / columns)
-        share = min(1.0, a * d * -(-b // 64) * -(-columns // 64) / _PROCESSORS)
-        seconds = max((vectors + coefficients) / _BANDWIDTH, wasted * products / _RATE) / share + _LAUNCH
+        share = min(1.0, a * d * -(-b // 64) * -(-columns // 64) / processors)
         if a * d * -(-b // 16) * -(-columns // 32) < _MOST_BLOCKS:
-            found.append((seconds, Step("factor", first, stop, pattern)))
+            step = Step("factor", first, stop, pattern)
+            found.append(_Way(step, nbytes, wasted * products, "factor" + suffix, share, 1))
         if matmul:
             copies = 1 if d == 1 and not by_columns else 3
-            rate = _BLAS_HALF if numbers.stored == 2 else _BLAS
             # Small products of a batch fill no tile of cuBLAS.
             wasted = (-(-b // 32) * 32 / b) * (-(-c // 16) * 16 / c) * (-(-columns // 32) * 32 / columns)
-            seconds = max((copies * vectors + coefficients) / _BANDWIDTH, wasted * products / rate)
-            found.append((seconds + copies * _LAUNCH, Step("matmul", first, stop, pattern)))
-    fused = _fused(run, first, numbers, columns, by_columns)
+            rate = "matmul" + ("_half" if numbers.stored == 2 else suffix)
+            nbytes += (copies - 1) * vectors
+            step = Step("matmul", first, stop, pattern)
+            found.append(_Way(step, nbytes, wasted * products, rate, 1.0, copies))
+    fused = _fused(run, first, numbers, columns, by_columns, processors)
     if fused is not None:
         work, pattern, stages, tile = fused
         a, _, _, d = pattern
         blocks = a * -(-d // tile.deltas) * -(-columns // tile.columns)
-        share = min(1.0, blocks / _PROCESSORS)
-        arithmetic = work * columns * a * d * (4 if numbers.is_complex else 1) * max(1, numbers.sums // 8)
-        coefficients = sum(a * d * math.prod(stage.pattern) for stage in stages) * numbers.sums
-        seconds = max((vectors + coefficients) / _BANDWIDTH, arithmetic / _RATE) / share + _LAUNCH
+        share = min(1.0, blocks / processors)
         # Narrow tiles read memory in pieces.
         if not by_columns and tile.columns * numbers.stored < 4 * _NARROW:
-            seconds *= 1.2
+            share /= 1.2
+        coefficients = sum(a * d * math.prod(stage.pattern) for stage in stages) * numbers.sums
         if blocks < _MOST_BLOCKS:
-            found.append((seconds, Step("chain", first, stop, pattern, stages, tile)))
+            step = Step("chain", first, stop, pattern, stages, tile)
+            work *= columns * a * d * times
+            found.append(_Way(step, vectors + coefficients, work, "chain" + suffix, share, 1))
     return found
 
 
 def _fused(
-    run: Sequence[Pattern], first: int, numbers: Numbers, columns: int, by_columns: bool
+    run: Sequence[Pattern], first: int, numbers: Numbers, columns: int, by_columns: bool, processors: float
 ) -> tuple[float, Pattern, tuple[Stage, ...], Tile] | None:
     """A run in one launch: its work for a column of a group, groups, stages and tile; None if too large."""
     groups = _joined(fused_pattern(run), by_columns)
@@ -259,7 +310,7 @@ def _fused(
         height = max(height, 0 if is_last else pattern[0] * pattern[1] * pattern[3])
         stages.append(Stage(first + start, first + stop, pattern, rows, places, target))
         places = target
-    tile = _tile(height, buffers, a, d, numbers, columns, by_columns)
+    tile = _tile(height, buffers, a, d, numbers, columns, by_columns, processors)
     return None if tile is None else (best[-1][0], groups, tuple(stages), tile)
 
 
@@ -296,7 +347,14 @@ def _stage_work(pattern: Pattern) -> float:
 
 
 def _tile(
-    height: int, buffers: int, a: int, d: int, numbers: Numbers, columns: int, by_columns: bool
+    height: int,
+    buffers: int,
+    a: int,
+    d: int,
+    numbers: Numbers,
+    columns: int,
+    by_columns: bool,
+    processors: float,
 ) -> Tile | None:
     """The widest tile whose buffers fit in shared memory, if there are enough of them."""
     most = max(1, 16 // numbers.sums)
@@ -311,7 +369,7 @@ def _tile(
     while width > 1 and width >= 2 * columns:
         width //= 2
     narrowest = min(width, _NARROW // numbers.stored)
-    while width > 2 * narrowest and a * d * -(-columns // width) < _PROCESSORS:
+    while width > 2 * narrowest and a * d * -(-columns // width) < processors:
         width //= 2
     while buffers * height * width * numbers.sums > _POOL:
         width //= 2

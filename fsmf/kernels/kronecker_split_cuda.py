@@ -8,14 +8,11 @@ import numpy as np
 
 from fsmf.kernels import cuda
 from fsmf.kernels.best_pieces import best_pieces
+from fsmf.kernels.device_rates import rates_of
 from fsmf.kernels.kronecker_blocks import Blocks
-from fsmf.kernels.namespace import Space, space_of
+from fsmf.kernels.namespace import space_of
 
-__all__ = ["split_by_kernel"]
-
-# Sides of blocks from which the kernel is taken, and ranks up to which: estimates, not measured yet. Short
-# sides have small Gram matrices, which batched libraries decompose.
-_LEAST_SIDE, _MOST_RANK = 16, 8
+__all__ = ["iterate", "split_by_kernel"]
 
 # Steps of a block, and how much of the square of what is left they may lose, by the bytes of a real number.
 _STEPS, _TOLERANCES = 60, {4: "1e-5", 8: "1e-9"}
@@ -40,20 +37,20 @@ def split_by_kernel(V: Any, cut: Blocks) -> tuple[Any, Any, Any] | None:
         Values of the left factor and of the right, and what each block loses, as `split_there` has them; None
         where the kernel does not pay, or blocks do not fit in shared memory.
     """
-    space, (_, b, c, _, k, _, r) = space_of(V), cut
-    if not cuda.takes(space) or min(b, c) < _LEAST_SIDE or r > _MOST_RANK or 2 * r > min(b, c):
+    space, (_, b, c, _, _, _, r) = space_of(V), cut
+    rates = rates_of(space)
+    if not cuda.takes(space) or min(b, c) < rates.least_side or r > rates.most_rank or 2 * r > min(b, c):
         return None
-    dtype = space.dtype(V)
+    return iterate(V, cut)
+
+
+def iterate(V: Any, cut: Blocks) -> tuple[Any, Any, Any] | None:
+    """Split as `split_by_kernel`, whether it pays or not; None where blocks do not fit in shared memory."""
+    space, (a, b, c, d, k, l, r) = space_of(V), cut
+    xp, dtype = space.xp, space.dtype(V)
     room = 8 * _WARPS + dtype.itemsize * (b * (c | 1) + 2 * b * r + c * r)
     if room > cuda.most_shared(space):
         return None
-    return _launched(space, V, cut, dtype, room, k)
-
-
-def _launched(
-    space: Space, V: Any, cut: Blocks, dtype: np.dtype[Any], room: int, k: int
-) -> tuple[Any, Any, Any]:
-    xp, (a, b, c, d, k, l, r) = space.xp, cut
     real = np.dtype(dtype.char.lower())
     own = ("RANK", str(r)), ("MOST_STEPS", str(_STEPS)), ("TOLERANCE", _TOLERANCES[real.itemsize])
     V = xp.reshape(V, (-1,))
