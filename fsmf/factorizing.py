@@ -155,7 +155,7 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
     norm = checked_norm(A)
     exponent = comfortable_exponent(_dtype(A), norm)
     A = divided(A, exponent)
-    shares = [(part, _taking(one, A)) for part, one in _shared_out(structure, solver)]
+    shares = [(part, _taking(one, A)) for part, one in _shared_out(structure, chosen, solver)]
     out_of_reach = rest = _norm_out_of_reach(A, structure)
     solved = []
     for part, one in shares:
@@ -221,12 +221,14 @@ def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | N
     )
 
 
-def _shared_out(structure: Structure, solver: Any) -> list[tuple[Part, Solver]]:
-    """Choose a solver for each independent part; all must minimise the same objective."""
-    chosen = choose(structure, solver)
+def _shared_out(structure: Structure, chosen: Solver, solver: Any) -> list[tuple[Part, Solver]]:
+    """Choose a solver for each independent part, as one was for the whole; all must have one objective."""
     if chosen.is_joint:
         return [(Part.whole(structure), chosen)]
-    shares = [(part, choose(part.structure, solver)) for part in structure.parts]
+    shares = [
+        (part, chosen if part.structure is structure else choose(part.structure, solver))
+        for part in structure.parts
+    ]
     ridges = {getattr(one, "ridge", 0.0) for _, one in shares}
     if len(ridges) > 1:
         raise OptionError(
@@ -479,6 +481,6 @@ def explain(supports: Any, *, solver: Solver | PALM | Sequence[Solver | PALM] | 
     if first is not None and not _goes_by_parts(first, structure):
         steps.append((structure.shape, first, first.predict(structure)))
     elif first is not None:
-        for part, one in _shared_out(structure, solver):
+        for part, one in _shared_out(structure, first, solver):
             steps.append((part.structure.shape, one, one.predict(part.structure)))
     return Plan(structure, tuple(answers), tuple(steps))
