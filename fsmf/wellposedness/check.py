@@ -15,6 +15,7 @@ from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 from fsmf.supports.support import Supports
+from fsmf.wellposedness.below_targets import find_rank_below
 from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.contractions import find_contracted
 from fsmf.wellposedness.joins import Joined, join, reach
@@ -22,6 +23,8 @@ from fsmf.wellposedness.lifting import Lifted, lift
 from fsmf.wellposedness.minors import find_corner, find_minor, images_of, witness_of
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
+from fsmf.wellposedness.rank_below import RankBelow
+from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.search import Prover
 from fsmf.wellposedness.splits import Group, Split, restricted, split
 from fsmf.wellposedness.tight_targets import find_rank_tight
@@ -57,7 +60,7 @@ _TRIED = (
     "two classes",
     "fillings",
     "saturated kinds",
-    "limits of the highest rank",
+    "limits of the highest rank, and of one below",
     "small sub-blocks that are known to be ill-posed",
     "contractions to such sub-blocks",
     "normal forms",
@@ -267,16 +270,16 @@ def _check_whole(
             return IllPosed(supports, limit_of_two_classes(pattern, two, classes, supports))
     # Few components are mostly decided by small minors, whose targets are easier to look at.
     if pattern.rank > _FEW:
-        tight = find_rank_tight(supports, (thread_time() + deadline) / 2, tries=_GLANCE)
-        if tight:
-            return IllPosed(supports, tight)
+        limit = _limit_of_high_rank(supports, deadline, tries=_GLANCE)
+        if limit:
+            return IllPosed(supports, limit)
     minor = find_minor(pattern, deadline)
     if minor:
         return IllPosed(supports, witness_of(minor, classes, supports))
     if pattern.rank > _LIBRARY:
-        tight = find_rank_tight(supports, (thread_time() + deadline) / 2)
-        if tight:
-            return IllPosed(supports, tight)
+        limit = _limit_of_high_rank(supports, deadline)
+        if limit:
+            return IllPosed(supports, limit)
         witness = find_contracted(supports, (thread_time() + deadline) / 2)
         if witness:
             return IllPosed(supports, witness)
@@ -294,6 +297,15 @@ def _check_whole(
     open_questions = [*prover.open_questions, *plain.open_questions]
     question = min(open_questions, key=lambda q: (q.n_rows * q.n_columns, q.rank), default=None)
     return Undecided(supports, reason, _TRIED, question)
+
+
+def _limit_of_high_rank(supports: Supports, deadline: float, **options: int) -> RankTight | RankBelow | None:
+    """A limit of the highest rank, or of one below, that is no product; None says nothing."""
+    for find in (find_rank_tight, find_rank_below):
+        limit = find(supports, (thread_time() + deadline) / 2, **options)
+        if limit:
+            return limit
+    return None
 
 
 def _find_curve(

@@ -13,7 +13,7 @@ from scipy import sparse
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.joins import reach
-from fsmf.wellposedness.rank_tight import RankTight
+from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.rational import (
     Entries,
     RationalFunction,
@@ -22,8 +22,7 @@ from fsmf.wellposedness.rational import (
     evaluated,
     product_of_curves,
 )
-from fsmf.wellposedness.two_class_limits import TwoClassLimit
-from fsmf.wellposedness.witnesses import Witness, is_within, misplaced
+from fsmf.wellposedness.witnesses import is_within, misplaced
 
 __all__ = ["Lifted", "lift"]
 
@@ -43,7 +42,7 @@ class Lifted:
         All supports, left to right.
     split : int
         How many factors the left partial product has.
-    pair : Witness, RankTight or TwoClassLimit
+    pair : PairProof
         The witness for two factors on the reach of both partial products.
     factors : tuple of entries
         Factors with entries that are rational in t; both partial products of them are the pair's curve.
@@ -56,7 +55,7 @@ class Lifted:
 
     supports: Supports
     split: int
-    pair: Witness | RankTight | TwoClassLimit
+    pair: PairProof
     factors: tuple[Entries[RationalFunction], ...]
 
     @property
@@ -109,12 +108,12 @@ class Lifted:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], supports: Supports) -> Self:
         """Build the proof, for these supports, from what `to_dict` returned."""
-        (kind,) = (kind for kind in (Witness, RankTight, TwoClassLimit) if kind.__name__ == data["kind"])
+        kind = PAIR_PROOFS[data["kind"]]
         factors = tuple(map(entries_from_list, data["factors"]))
         return cls(supports, int(data["split"]), kind.from_dict(data["pair"]), factors)
 
 
-def lift(supports: Supports, split: int, pair: Witness | RankTight | TwoClassLimit) -> Lifted | None:
+def lift(supports: Supports, split: int, pair: PairProof) -> Lifted | None:
     """Carry a witness for two partial products over to all factors, or return None.
 
     Each unit between two factors makes a row, or a column, of what their product is to be: units are

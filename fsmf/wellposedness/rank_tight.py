@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, Self
-
-from scipy import sparse
 
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Supports
-from fsmf.wellposedness.rational import Entries, RationalFunction
+from fsmf.wellposedness.curve_proofs import CurveProof
 from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["RankTight"]
 
 
 @dataclass(frozen=True)
-class RankTight:
+class RankTight(CurveProof):
     """Prove that a matrix is a limit of products on the supports and, by its ranks, not a product.
 
     Attributes
@@ -52,31 +49,7 @@ class RankTight:
     True
     """
 
-    curve: Witness
     members: tuple[int, ...]
-
-    @property
-    def supports(self) -> Supports:
-        """The two supports, as they multiply."""
-        return self.curve.supports
-
-    @property
-    def target(self) -> tuple[tuple[int, int, Fraction], ...]:
-        """The nonzeros of the target: row, column, value."""
-        return self.curve.target
-
-    @property
-    def factors(self) -> tuple[Entries[RationalFunction], ...]:
-        """The entries of the curve, factor by factor."""
-        return self.curve.factors
-
-    def matrix(self) -> sparse.csr_array:
-        """Return the target in floating point, a ``csr_array`` of shape ``(m, n)``."""
-        return self.curve.matrix()
-
-    def numeric(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array]:
-        """Return the factors at one point of the curve, as `Witness.numeric`."""
-        return self.curve.numeric(t)
 
     def transposed(self) -> RankTight:
         """Return the proof of the transposed problem."""

@@ -9,15 +9,14 @@ from itertools import product
 from time import thread_time
 from typing import Any, NamedTuple, Self
 
-from scipy import sparse
-
 from fsmf.certificates import Check, Verification
 from fsmf.supports.rank_one import EquivalenceClasses
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.criteria import TwoClasses, two_classes
+from fsmf.wellposedness.curve_proofs import CurveProof
 from fsmf.wellposedness.minors import images_of
 from fsmf.wellposedness.pattern import Pattern, bits, union
-from fsmf.wellposedness.rational import Entries, RationalFunction
+from fsmf.wellposedness.rational import RationalFunction
 from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["TwoClassLimit", "TwoClassMinor", "find_two_class_minor", "limit_of_two_classes"]
@@ -35,7 +34,7 @@ _ONE, _T, _OVER_T, _MINUS_OVER_T = (
 
 
 @dataclass(frozen=True)
-class TwoClassLimit:
+class TwoClassLimit(CurveProof):
     """Prove that a matrix is a limit of products on the supports and, by ranks of its blocks, not a product.
 
     Attributes
@@ -63,34 +62,10 @@ class TwoClassLimit:
     True
     """
 
-    curve: Witness
     rows: tuple[int, ...]
     columns: tuple[int, ...]
     first: tuple[int, ...]
     second: tuple[int, ...]
-
-    @property
-    def supports(self) -> Supports:
-        """The two supports, as they multiply."""
-        return self.curve.supports
-
-    @property
-    def target(self) -> Entries[Fraction]:
-        """The nonzeros of the target: row, column, value."""
-        return self.curve.target
-
-    @property
-    def factors(self) -> tuple[Entries[RationalFunction], ...]:
-        """The entries of the curve, factor by factor."""
-        return self.curve.factors
-
-    def matrix(self) -> sparse.csr_array:
-        """Return the target in floating point, a ``csr_array`` of shape ``(m, n)``."""
-        return self.curve.matrix()
-
-    def numeric(self, t: float) -> tuple[sparse.csr_array, sparse.csr_array]:
-        """Return the factors at one point of the curve, as `Witness.numeric`."""
-        return self.curve.numeric(t)
 
     def padded(
         self, rows: Sequence[int], columns: Sequence[int], classes: Sequence[int], supports: Supports

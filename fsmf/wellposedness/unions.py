@@ -21,10 +21,9 @@ from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport, 
 from fsmf.supports.sparsity import NM, BlockSparse, ColumnSparse, KSparse, RowSparse
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.joins import makes_everything
+from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.proofs import Proof
-from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.rational import Entries, RationalFunction
-from fsmf.wellposedness.two_class_limits import TwoClassLimit
 from fsmf.wellposedness.verification import verify_proof
 from fsmf.wellposedness.witnesses import Polynomial, Witness
 
@@ -169,7 +168,7 @@ class NoMember:
     ----------
     supports : Constraints
         The constraints, left to right.
-    member : Witness, RankTight or TwoClassLimit
+    member : PairProof
         The matrix, and products on one pair of supports that tend to it.
     others : tuple of (Supports, cofactors)
         Pairs on the rows and columns in which the matrix is not zero, each with cofactors of an identity
@@ -178,7 +177,7 @@ class NoMember:
     """
 
     supports: Constraints
-    member: Witness | RankTight | TwoClassLimit
+    member: PairProof
     others: tuple[tuple[Supports, Entries[Polynomial]], ...]
 
     @property
@@ -225,7 +224,7 @@ class NoMember:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], supports: Constraints) -> Self:
         """Build the proof, for these constraints, from what `to_dict` returned."""
-        (kind,) = (kind for kind in (Witness, RankTight, TwoClassLimit) if kind.__name__ == data["kind"])
+        kind = PAIR_PROOFS[data["kind"]]
         read = [Witness.from_dict(item) for item in data["others"]]
         others = tuple((witness.supports, witness.cofactors) for witness in read)
         return cls(supports, kind.from_dict(data["member"]), others)

@@ -17,11 +17,10 @@ from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.chains import Chain
 from fsmf.wellposedness.joins import Joined
 from fsmf.wellposedness.lifting import Lifted
+from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
-from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.splits import Split
-from fsmf.wellposedness.two_class_limits import TwoClassLimit
 from fsmf.wellposedness.uncrossing import Uncrossed
 from fsmf.wellposedness.unions import (
     EveryMember,
@@ -32,7 +31,6 @@ from fsmf.wellposedness.unions import (
     constraints_to_list,
 )
 from fsmf.wellposedness.verification import as_pair, verify_proof
-from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
 
@@ -184,7 +182,7 @@ class IllPosed(Verdict):
     ----------
     supports : Supports
         The supports, left to right.
-    proof : Witness, RankTight, TwoClassLimit, Lifted or NoMember
+    proof : PairProof, Lifted or NoMember
         The matrix, products that tend to it, and why it is not one; `Lifted` where there are several factors,
         `NoMember` for constraints.
 
@@ -205,7 +203,7 @@ class IllPosed(Verdict):
     (True, True)
     """
 
-    proof: Witness | RankTight | TwoClassLimit | Lifted | NoMember
+    proof: PairProof | Lifted | NoMember
 
     answer: ClassVar[str] = "IllPosed"
     headline: ClassVar[str] = "some matrices have no best product on these supports"
@@ -336,9 +334,7 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
                 return IllPosed(supports, NoMember.from_dict(data["nomember"], supports))
             if "lifted" in data:
                 return IllPosed(supports, Lifted.from_dict(data["lifted"], supports))
-            (reason,) = (
-                kind for kind in (Witness, RankTight, TwoClassLimit) if kind.__name__.lower() in data
-            )
+            (reason,) = (kind for name, kind in PAIR_PROOFS.items() if name.lower() in data)
             return IllPosed(supports, reason.from_dict(data[reason.__name__.lower()]))
         if data["verdict"] != "Undecided":
             raise ValueError(data["verdict"])

@@ -12,6 +12,7 @@ from spoiling import spoiled
 import fsmf
 import fsmf.wellposedness.check as check
 from fsmf.errors import FileFormatError
+from fsmf.wellposedness.below_targets import find_rank_below
 from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.verdicts import IllPosed, verdict_from_dict
 
@@ -26,6 +27,11 @@ def rank_tight():
         proof = find_rank_tight(supports)
         if proof:
             return IllPosed(supports, proof)
+
+
+def rank_below():
+    supports = fsmf.random_supports(8, 8, components=8, density=0.7, rng=2)
+    return IllPosed(supports, find_rank_below(supports))
 
 
 def in_groups():
@@ -45,6 +51,7 @@ VERDICTS = {
     "Joined": fsmf.check_well_posedness([np.ones((5, 2)), np.eye(2), np.ones((2, 4))]),
     "Witness": fsmf.check_well_posedness(fsmf.lu(3)),
     "RankTight": rank_tight(),
+    "RankBelow": rank_below(),
     "TwoClassLimit": fsmf.check_well_posedness(fsmf.pair(overlap, overlap)),
     "Lifted": fsmf.check_well_posedness([np.tri(2), np.eye(2), np.tri(2).T]),
 }

@@ -18,7 +18,7 @@ SUPPORTS = [
     fsmf.lu(3),
     fsmf.butterfly(8),
     fsmf.kaleidoscope(8),
-    fsmf.random_supports(8, components=8, density=0.75, rng=0),
+    fsmf.random_supports(8, components=8, density=0.8, rng=1),
 ]
 VERDICTS = [check_well_posedness(supports) for supports in SUPPORTS]
 
