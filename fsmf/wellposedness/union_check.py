@@ -14,10 +14,9 @@ from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.elimination import Unattainable, membership
 from fsmf.wellposedness.joins import find_filling, reach
 from fsmf.wellposedness.lifting import Lifted
+from fsmf.wellposedness.pair_proofs import PairProof
 from fsmf.wellposedness.proofs import Proof
-from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.rational import Entries
-from fsmf.wellposedness.two_class_limits import TwoClassLimit
 from fsmf.wellposedness.uncrossing import Uncrossed, cancelling, limits_that_escape, uncrossing_keeps
 from fsmf.wellposedness.unions import (
     Bools,
@@ -30,12 +29,11 @@ from fsmf.wellposedness.unions import (
     meeting,
 )
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
-from fsmf.wellposedness.witnesses import Polynomial, Witness
+from fsmf.wellposedness.witnesses import Polynomial
 
 __all__ = ["check_union"]
 
 Verdict = WellPosed | IllPosed | Undecided
-Member = Witness | RankTight | TwoClassLimit
 
 # Kinds of pairs, and components, that are gone through one by one.
 _KINDS, _COMPONENTS = 3000, 5
@@ -140,7 +138,7 @@ def _candidates(constraint: Constraint) -> list[Bools]:
 
 def _limits(
     constraints: Constraints, ill: list[IllPosed], left: list[Bools], right: list[Bools]
-) -> Iterator[Member]:
+) -> Iterator[PairProof]:
     """Limits of pairs that these do not make."""
     for verdict in ill:
         assert not isinstance(verdict.proof, Lifted | NoMember)
@@ -154,7 +152,7 @@ def _limits(
 
 
 def _no_member(
-    constraints: Constraints, member: Member, left: list[Bools], right: list[Bools], deadline: float
+    constraints: Constraints, member: PairProof, left: list[Bools], right: list[Bools], deadline: float
 ) -> NoMember | None:
     """The proof that no pair of supports makes the target of one, or None."""
     target = member.target
