@@ -6,6 +6,7 @@ units, and some are parameters, which are units that no equation is solved for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Set
 from typing import NamedTuple
 
@@ -130,6 +131,7 @@ def find_case(
     >>> find_case({7: term(1, 0, 1)}, set(), set()).unknown
     0
     """
+    n_equations = Counter(v for f in equations.values() for v in occurring(f))
     best, choice = None, None
     for f in equations.values():
         inner = [[(v, d) for v, d in powers(m) if v not in units] for m in f]
@@ -143,8 +145,7 @@ def find_case(
                 kind = 1
             else:
                 kind = 2 if any(v in dict(vs) and len(vs) == 2 for vs in inner) else 3
-            others = sum(v in occurring(g) for g in equations.values())
-            score = (kind, len(f), -others, v)
+            score = (kind, len(f), -n_equations[v], v)
             if best is None or score < best:
                 best, choice = score, v
     if choice is not None and best is not None and (best[0] < 3 or unknowns_first):
