@@ -68,19 +68,17 @@ _ROOMS = {
     "thresholding.sensing": ("restricted_spectrum", "sparse_lstsq"),
     "thresholding.stability": ("HTStability", "estimate_rss", "ht_stability"),
     "tractability": ("Identifiability", "Landscape", "Structure", "analyze"),
+    "wellposedness.attained": ("Attained", "NotAttained", "check_attained"),
     "wellposedness.check": ("check_well_posedness",),
     "wellposedness.elimination": (
         "Attainable",
-        "Attained",
-        "NotAttained",
         "Unattainable",
         "Unsettled",
-        "check_attained",
         "is_attainable",
     ),
     "wellposedness.relu": ("check_relu_well_posedness",),
     "wellposedness.relu_verdicts": ("TrainingIllPosed", "TrainingUndecided", "TrainingWellPosed"),
-    "wellposedness.verdicts": ("IllPosed", "Undecided", "WellPosed"),
+    "wellposedness.verdicts": ("IllPosed", "Undecided", "WellPosed", "verdict_from_dict"),
     "wellposedness.witnesses": ("Witness",),
 }
 _HOMES = {name: f"fsmf.{room}" for room, names in _ROOMS.items() for name in names}

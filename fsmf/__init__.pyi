@@ -92,13 +92,13 @@ from fsmf.tractability import Identifiability as Identifiability
 from fsmf.tractability import Landscape as Landscape
 from fsmf.tractability import Structure as Structure
 from fsmf.tractability import analyze as analyze
+from fsmf.wellposedness.attained import Attained as Attained
+from fsmf.wellposedness.attained import NotAttained as NotAttained
+from fsmf.wellposedness.attained import check_attained as check_attained
 from fsmf.wellposedness.check import check_well_posedness as check_well_posedness
 from fsmf.wellposedness.elimination import Attainable as Attainable
-from fsmf.wellposedness.elimination import Attained as Attained
-from fsmf.wellposedness.elimination import NotAttained as NotAttained
 from fsmf.wellposedness.elimination import Unattainable as Unattainable
 from fsmf.wellposedness.elimination import Unsettled as Unsettled
-from fsmf.wellposedness.elimination import check_attained as check_attained
 from fsmf.wellposedness.elimination import is_attainable as is_attainable
 from fsmf.wellposedness.relu import check_relu_well_posedness as check_relu_well_posedness
 from fsmf.wellposedness.relu_verdicts import TrainingIllPosed as TrainingIllPosed
@@ -107,6 +107,7 @@ from fsmf.wellposedness.relu_verdicts import TrainingWellPosed as TrainingWellPo
 from fsmf.wellposedness.verdicts import IllPosed as IllPosed
 from fsmf.wellposedness.verdicts import Undecided as Undecided
 from fsmf.wellposedness.verdicts import WellPosed as WellPosed
+from fsmf.wellposedness.verdicts import verdict_from_dict as verdict_from_dict
 from fsmf.wellposedness.witnesses import Witness as Witness
 
 __version__: str

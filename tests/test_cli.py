@@ -16,7 +16,6 @@ from fsmf.certificates import Check
 from fsmf.cli import main
 from fsmf.files import WRITABLE, read_file
 from fsmf.solvers.dispatch import TABLE
-from fsmf.wellposedness.verdicts import verdict_from_dict
 
 # A dense corner, which is easy, beside an LU, which is not: parts go to different rows of the table.
 COLUMN, TRIANGLE = np.ones((3, 1)), np.tri(3)
@@ -362,7 +361,7 @@ class TestCheck:
         assert main(["check", "lu", "--shape", "3", "3", "--json", "--verify"]) == 0
         report = json.loads(capsys.readouterr().out)
         assert report.pop("verified") is True
-        assert type(verdict_from_dict(report)) is fsmf.IllPosed
+        assert type(fsmf.verdict_from_dict(report)) is fsmf.IllPosed
 
 
 class TestMistakes:

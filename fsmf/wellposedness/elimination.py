@@ -20,11 +20,9 @@ from fsmf.wellposedness.witnesses import Polynomial, Witness, components, is_wit
 
 __all__ = [
     "Attainable",
-    "Attained",
-    "NotAttained",
     "Unattainable",
     "Unsettled",
-    "check_attained",
+    "as_factor_pair",
     "directions",
     "find_cofactors",
     "is_attainable",
@@ -117,32 +115,6 @@ class Unsettled:
         return f"undecided: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Attained:
-    """Hold an exact best factorization.
-
-    Attributes
-    ----------
-    factors : Attainable
-        Exact factors of the part of A within reach, which no product is nearer to.
-    """
-
-    factors: Attainable
-
-
-@dataclass(frozen=True)
-class NotAttained:
-    """Hold the proof that no factorization is best: the part of A within reach is a limit, and no product.
-
-    Attributes
-    ----------
-    witness : Witness
-        Its target is the part of A within reach.
-    """
-
-    witness: Witness
-
-
 def is_attainable(
     B: Any, supports: Any, *, max_seconds: float = 10.0, rng: int | None = None
 ) -> Attainable | Unattainable | Unsettled:
@@ -190,7 +162,7 @@ def is_attainable(
     >>> print(is_attainable([[0, 1], [1, 0]], fsmf.lu(2)))
     not attainable: an identity Σ c_ij (XY − B)_ij = 1 proves that no product is this matrix
     """
-    supports = _as_pair(supports)
+    supports = as_factor_pair(supports)
     return membership(exact_entries(B, supports.shape), supports, max_seconds=max_seconds, rng=rng)
 
 
@@ -354,72 +326,6 @@ def limit_curve(
     return X, Y
 
 
-def check_attained(
-    A: Any, supports: Any, *, max_seconds: float = 10.0, rng: int = 0
-) -> Attained | NotAttained | Unsettled:
-    """Decide whether ``‖A − XY‖`` has a minimum over the supports, for this A.
-
-    Parameters
-    ----------
-    A : array_like or sparse array
-        As `is_attainable` takes it, shape ``(m, n)``.
-    supports : sequence
-        Two supports.
-    max_seconds : float, optional
-        When to give up, in seconds of processor time.
-    rng : int, optional
-        Seed of the directions from which A is approached.
-
-    Returns
-    -------
-    Attained, NotAttained or Unsettled
-        With exact factors; with a `Witness`; with the reason.
-
-    Raises
-    ------
-    InputError, InputTypeError, ShapeError, RefusedError
-        As `is_attainable`.
-
-    Notes
-    -----
-    **Guarantee.** Entries out of reach add the same to every error, so A may be replaced by its part A'
-    within reach. If A' is a product, that one is best. If it is not, but is the limit of a curve of products,
-    the infimum is reached by none of them. Otherwise A' is at a positive distance, or no curve was found, and
-    the question stays open: whether a best product exists then depends on more than exact algebra tells.
-
-    **Cost.** A call of `is_attainable`, and several of `limit_curve`.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> from fsmf.wellposedness.elimination import check_attained
-    >>> verdict = check_attained([[0, 1], [1, 0]], fsmf.lu(2))
-    >>> type(verdict).__name__, bool(verdict.witness.verify())
-    ('NotAttained', True)
-    """
-    deadline = time.thread_time() + max_seconds
-    supports = _as_pair(supports)
-    left, right = supports
-    entries = exact_entries(A, supports.shape)
-    within = tuple((i, j, value) for i, j, value in entries if components(left, right, i, j))
-    found = membership(within, supports, max_seconds=max_seconds)
-    if isinstance(found, Attainable):
-        return Attained(found)
-    if isinstance(found, Unsettled):
-        return found
-    random_source = random.Random(rng)
-    for direction in directions(supports, within, random_source):
-        if (left_over := deadline - time.thread_time()) <= 0:
-            break
-        curve = limit_curve(within, direction, supports, max_seconds=min(1.0, left_over))
-        if curve:
-            return NotAttained(Witness(left, right, found.target, *curve, found.cofactors))
-    return Unsettled(
-        "the part of A within reach is no product, and no curve of products that tends to it was found: its "
-        "distance from the products may be positive, and a best one may exist"
-    )
-
-
 def directions(
     supports: Supports, target: Entries[Fraction], source: random.Random
 ) -> Iterator[Entries[Fraction]]:
@@ -446,7 +352,8 @@ def _product(X: Entries[Fraction], Y: Entries[Fraction]) -> Mapping[tuple[int, i
     return {place: value for place, value in product.items() if value}
 
 
-def _as_pair(given: Any) -> Supports:
+def as_factor_pair(given: Any) -> Supports:
+    """Return two supports, with the error of exact membership if there are others."""
     supports = as_free_supports(given)
     if len(supports) != 2:
         raise RefusedError(

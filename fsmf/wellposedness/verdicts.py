@@ -319,9 +319,8 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
     Examples
     --------
     >>> import fsmf
-    >>> from fsmf.wellposedness.verdicts import verdict_from_dict
     >>> verdict = fsmf.check_well_posedness(fsmf.lu(3))
-    >>> verdict_from_dict(verdict.to_dict()) == verdict
+    >>> fsmf.verdict_from_dict(verdict.to_dict()) == verdict
     True
     """
     try:

@@ -12,11 +12,8 @@ import fsmf
 from fsmf.errors import InputError, InputTypeError, RefusedError, ShapeError
 from fsmf.wellposedness.elimination import (
     Attainable,
-    Attained,
-    NotAttained,
     Unattainable,
     Unsettled,
-    check_attained,
     is_attainable,
     limit_curve,
 )
@@ -181,18 +178,3 @@ def test_limit_curves_are_what_they_say():
 def test_curves_that_do_not_exist():
     one = Fraction(1)
     assert limit_curve(((0, 0, one), (1, 1, one)), ((0, 0, one),), fsmf.low_rank(2, rank=1)) is None
-
-
-def test_what_is_attained():
-    assert isinstance(check_attained([[1, 1], [1, 0]], fsmf.lu(2)), Attained)
-    # Out of reach, nothing can be done; the rest is exact.
-    assert isinstance(check_attained([[1, 9], [0, 1]], [np.eye(2), np.eye(2)]), Attained)
-    swapped = check_attained([[0, 1], [1, 0]], fsmf.lu(2))
-    assert isinstance(swapped, NotAttained)
-    assert swapped.witness.verify()
-    I, J = np.ones((2, 2)), [[1, 0], [1, 1], [0, 1]]
-    second = check_attained([[1, 0, 1], [0, 1, 0]], fsmf.pair(I, J))
-    assert isinstance(second, NotAttained)
-    assert second.witness.verify()
-    # At a positive distance nothing is claimed.
-    assert isinstance(check_attained(np.eye(2), fsmf.low_rank(2, rank=1)), Unsettled)

@@ -26,7 +26,6 @@ from fsmf.supports.constraints import Constraints
 from fsmf.wellposedness.elimination import Attainable, is_attainable
 from fsmf.wellposedness.uncrossing import Uncrossed
 from fsmf.wellposedness.unions import EveryMember, Lines, NoMember, OneMember, meeting
-from fsmf.wellposedness.verdicts import verdict_from_dict
 
 LOWER, UPPER = (support.toarray() for support in fsmf.lu(2))
 # Rows and columns of the right factor are chosen, and no choice makes the limit of some.
@@ -71,7 +70,7 @@ def test_unions_are_decided_where_they_can_be(constraints, proof):
         assert isinstance(verdict, IllPosed if proof is NoMember else WellPosed)
         assert isinstance(verdict.proof, proof)
     assert verdict.verify()
-    again = verdict_from_dict(json.loads(verdict.to_json()))
+    again = fsmf.verdict_from_dict(json.loads(verdict.to_json()))
     assert again == verdict
     assert again.verify()
     assert list(again.supports) == list(verdict.supports)
