@@ -21,7 +21,7 @@ import fsmf
 from fsmf.errors import FsmfError, FsmfWarning, OptionError, ShapeError
 from fsmf.files import READABLE, WRITABLE, check_output, csv_lines, replaced, write_array
 from fsmf.matrices import FAMILIES, MATRICES, listing, read_array, read_supports
-from fsmf.solvers.dispatch import TABLE, choose
+from fsmf.solvers.dispatch import PATH, TABLE, choose
 from fsmf.tractability import Structure
 
 __all__ = ["main"]
@@ -337,9 +337,10 @@ def _solvers(arguments: argparse.Namespace, structure: Structure, callback: Any)
     def configured(solver: Any) -> Any:
         return replace(solver, **{name: value for name, value in options.items() if hasattr(solver, name)})
 
-    # A ridge changes the objective, of every part.
-    changed = "ridge" in given or "max_norm" in given
-    table = [asked] if asked else [one for one in TABLE if hasattr(one, "ridge") or not changed]
+    # A ridge changes the objective, of every part; one that is sought has a table of its own.
+    sought = given.get("ridge") == "path" or "max_norm" in given
+    ridged = [one for one in (PATH if sought else TABLE) if hasattr(one, "ridge")]
+    table = [asked] if asked else ridged if sought or "ridge" in given else TABLE
     return [configured(solver) for solver in table]
 
 

@@ -149,6 +149,9 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
         raise ShapeError(
             f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
         )
+    if is_foreign(A):
+        # Those that cannot work there say so themselves, if there are no others.
+        solver = [one for one in table_of(solver) if _works_anywhere(one)] or solver
     chosen = choose(structure, solver, weighted=roots is not None)
     if roots is not None or not _goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen, roots)
@@ -259,9 +262,13 @@ def _norm_out_of_reach(A: Any, structure: Structure) -> float:
 
 def _taking(solver: Solver, A: Any) -> Solver:
     """The solver, if it works where A is."""
-    if not getattr(solver, "anywhere", False):
+    if not _works_anywhere(solver):
         check_on_host(A, type(solver).__name__)
     return solver
+
+
+def _works_anywhere(solver: Solver) -> bool:
+    return getattr(solver, "anywhere", False)
 
 
 def _dtype(A: Any) -> np.dtype[Any]:
@@ -468,7 +475,7 @@ def explain(supports: Any, *, solver: Solver | PALM | Sequence[Solver | PALM] | 
     >>> import fsmf
     >>> plan = fsmf.explain(fsmf.lu(3))
     >>> [type(solver).__name__ for solver, refusal in plan.answers if refusal is None]
-    ['ALS', 'VariableProjection']
+    ['VariableProjection', 'QuasiNewton', 'ALS']
     """
     constraints = Constraints.found_in(supports)
     if constraints is not None:

@@ -33,7 +33,7 @@ def receipt(F: Factorization) -> str:
     --------
     >>> import fsmf, numpy as np
     >>> print(receipt(fsmf.factorize(np.eye(3), fsmf.lu(3))))  # doctest: +ELLIPSIS
-    3×3 float64 ≈ product of 2 factors, by ALS
+    3×3 float64 ≈ product of 2 factors, by VariableProjection
     ...
       existence       some matrices have no best product on these supports
       sweeps          ...

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fsmf
 
-BLOCK_SVD, ALS, BOTH = "BlockSVD", "ALS", "BlockSVD + ALS"
+BLOCK_SVD, SMALL, BOTH = "BlockSVD", "VariableProjection", "VariableProjection + BlockSVD"
 OPTIMUM, STATIONARY = "GlobalOptimum", "StationaryPoint"
 MINIMA, VALLEYS, NONE = "NO_SPURIOUS_MINIMA", "NO_SPURIOUS_VALLEYS", "NO_PROMISE"
 TERMS, CLASSES, GENERIC, UNKNOWN = "TERMS", "CLASSES", "GENERIC", "UNKNOWN"
@@ -178,26 +178,26 @@ CASES = [
         *(BLOCK_SVD, OPTIMUM, 0, 0, MINIMA, TERMS, True),
     ),
     # hard
-    Case("lu-2", LU2, ALS, STATIONARY, 2, 1, NONE, GENERIC, False),
-    Case("lu-3", fsmf.lu(3), ALS, STATIONARY, 3, 1, NONE, GENERIC, False),
-    Case("lu-4", fsmf.lu(4), ALS, STATIONARY, 4, 1, NONE, GENERIC, False),
-    Case("nested", NESTED, ALS, STATIONARY, 2, 1, NONE, UNKNOWN, True),
-    Case("overhang", OVERHANG, ALS, STATIONARY, 2, 1, NONE, UNKNOWN, False),
-    Case("completion", OFF_DIAGONAL, ALS, STATIONARY, 4, 1, NONE, GENERIC, False),
-    Case("completion-2", fsmf.completion([[1, 0], [1, 1]]), ALS, STATIONARY, 2, 1, NONE, GENERIC, False),
-    Case("band", fsmf.banded(5), ALS, STATIONARY, 5, 1, NONE, GENERIC, False),
-    Case("band-wide", fsmf.banded(6, 8, lower=2), ALS, STATIONARY, 6, 1, NONE, GENERIC, False),
-    Case("arrow", fsmf.arrow(4), ALS, STATIONARY, 4, 1, NONE, GENERIC, False),
-    Case("arrow-wide", fsmf.arrow(6, 5, width=2), ALS, STATIONARY, 4, 1, NONE, UNKNOWN, None),
+    Case("lu-2", LU2, SMALL, STATIONARY, 2, 1, NONE, GENERIC, False),
+    Case("lu-3", fsmf.lu(3), SMALL, STATIONARY, 3, 1, NONE, GENERIC, False),
+    Case("lu-4", fsmf.lu(4), SMALL, STATIONARY, 4, 1, NONE, GENERIC, False),
+    Case("nested", NESTED, SMALL, STATIONARY, 2, 1, NONE, UNKNOWN, True),
+    Case("overhang", OVERHANG, SMALL, STATIONARY, 2, 1, NONE, UNKNOWN, False),
+    Case("completion", OFF_DIAGONAL, SMALL, STATIONARY, 4, 1, NONE, GENERIC, False),
+    Case("completion-2", fsmf.completion([[1, 0], [1, 1]]), SMALL, STATIONARY, 2, 1, NONE, GENERIC, False),
+    Case("band", fsmf.banded(5), SMALL, STATIONARY, 5, 1, NONE, GENERIC, False),
+    Case("band-wide", fsmf.banded(6, 8, lower=2), SMALL, STATIONARY, 6, 1, NONE, GENERIC, False),
+    Case("arrow", fsmf.arrow(4), SMALL, STATIONARY, 4, 1, NONE, GENERIC, False),
+    Case("arrow-wide", fsmf.arrow(6, 5, width=2), SMALL, STATIONARY, 4, 1, NONE, UNKNOWN, None),
     Case(
         "touching-corners",
         rectangles(5, 5, ([0, 1, 2], [0, 1, 2], 1), ([2, 3, 4], [2, 3, 4], 1)),
-        *(ALS, STATIONARY, 2, 1, NONE, GENERIC, False),
+        *(SMALL, STATIONARY, 2, 1, NONE, GENERIC, False),
     ),
     Case(
         "random",
         fsmf.random_supports(12, 10, components=6, density=0.4, rng=0),
-        *(ALS, STATIONARY, 6, 1, NONE, UNKNOWN, False),
+        *(SMALL, STATIONARY, 6, 1, NONE, UNKNOWN, False),
     ),
     # hard beside easy
     Case(
@@ -222,12 +222,12 @@ CASES = [
             ([0, 1, 2], [4, 5], 1),
             ([1, 2], [4, 5, 6], 1),
         ),
-        *(ALS, STATIONARY, 4, 2, NONE, UNKNOWN, False),
+        *(SMALL, STATIONARY, 4, 2, NONE, UNKNOWN, False),
     ),
     Case(
         "two-hard-parts",
         rectangles(5, 5, ([0, 1], [0, 1], 1), ([1], [1], 1), ([2, 3], [2, 3], 1), ([2, 3], [3, 4], 1)),
-        *(ALS, STATIONARY, 4, 2, NONE, UNKNOWN, False),
+        *(SMALL, STATIONARY, 4, 2, NONE, UNKNOWN, False),
     ),
 ]
 

@@ -19,7 +19,7 @@ from fsmf.ridge_paths import RidgePath
 from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
 from fsmf.solvers.problem import Relaxation
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
-from fsmf.solvers.problem_bound import best_bound
+from fsmf.solvers.problem_part import pair_solution
 from fsmf.solvers.problem_path import PER_START, follow, follow_to_norm, judged, sought
 from fsmf.solvers.problem_product import ProductProblem, Values, is_general, product_cost, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
@@ -203,28 +203,8 @@ class ALS(Ridged):
             supports = part.structure.supports
             status = best.warned(norm, ridge=problem.ridge, name="ALS", supports=supports)
         X, Y = (space.cast(F, space.dtype(A)) for F in (X, Y))
-        error = math.sqrt(problem.squared_error(X, Y))
-        bound, blocks = best_bound(
-            problem.block,
-            part.structure,
-            work=_SHARE * sweep_cost(part.structure)[0] * len(best.errors) * self.starts,
-            # No bound can come nearer to what is rounding.
-            search=error > 8 * problem.eps * problem.norm,
-        )
-        left, right = problem.values(X, Y)
-        return Solution(
-            left=left,
-            right=right,
-            error=error,
-            # The bound and the error are both exact only up to rounding.
-            lower_bound=min(bound, error),
-            status=status,
-            blocks=part.locate(blocks),
-            gradient_norm=problem.gradient_norm(X, Y),
-            history=best.history,
-            ridge=problem.ridge,
-            path=path,
-        )
+        work = _SHARE * sweep_cost(part.structure)[0] * len(best.errors) * self.starts
+        return pair_solution(problem, X, Y, status=status, history=best.history, work=work, path=path)
 
     def _best(
         self, problem: Problem, shape: tuple[int, int], rest: float, clock: Clock

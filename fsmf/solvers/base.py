@@ -185,11 +185,12 @@ class Ridged:
     ridge: Any
     max_norm: float | None
 
-    def _check_ridge(self, *, counts: Sequence[str]) -> None:
-        """Check all options of such a solver."""
+    def _check_ridge(self, *, counts: Sequence[str], limits: Sequence[str] = ()) -> None:
+        """Check all options of such a solver; what limits it may be None."""
         follows = isinstance(self.ridge, str) and self.ridge == "path"
-        numbers = ["rtol"] + ["ridge"] * (not follows) + ["max_norm"] * (self.max_norm is not None)
-        check_options(self, counts=counts, numbers=numbers)
+        numbers = ["rtol"] + ["ridge"] * (not follows)
+        given = [name for name in ("max_norm", *limits) if getattr(self, name) is not None]
+        check_options(self, counts=counts, numbers=[*numbers, *given])
         if self.max_norm is not None and (self.ridge or not self.max_norm):
             raise OptionError(
                 f"max_norm must be above 0, and finds its own ridge; found max_norm={self.max_norm!r} and "

@@ -21,17 +21,21 @@ from fsmf.tractability import Structure
 
 __all__ = ["PATH", "SEARCH", "TABLE", "choose", "refusals", "ridged", "searchers", "table_of"]
 
-# Pairs start better in ALS, which knows what the dominant singular vectors of each class make.
+# Up to so many parameters second-order steps are as quick as sweeps, and miss nothing; nothing has to be
+# compiled for them. Up to so many, times rows or columns, quasi-Newton steps on pairs end in half a second,
+# lower than sweeps; beyond, sweeps take less and less of their time. docs/choosing.rst has the figures.
+_SMALL, _MEDIUM = 100, 1 << 16
+
 TABLE: tuple[Solver, ...] = (
     BlockSVD(),
     Hierarchical(),
-    QuasiNewton(min_factors=3),
+    VariableProjection(starts=12, max_parameters=_SMALL),
+    QuasiNewton(max_pair_size=_MEDIUM),
     ALS(),
-    VariableProjection(),
 )
 
 # A ridge that is sought is followed by second-order steps, unless a pair is too large for them.
-PATH: tuple[Solver, ...] = (QuasiNewton(min_factors=3), VariableProjection(), ALS())
+PATH: tuple[Solver, ...] = (QuasiNewton(max_pair_size=0), VariableProjection(), ALS())
 
 # Where only constraints are given, supports are searched for first.
 SEARCH = PALM()

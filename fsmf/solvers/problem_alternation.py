@@ -28,6 +28,10 @@ _PATIENCE = 3
 _PROBATION, _HOPE = 20, 200
 
 
+# Errors below this multiple of the rounding of A are none.
+_REACHED = 16
+
+
 class Descent(Trail):
     """One start, of a number: the values so far and how they came about."""
 
@@ -44,6 +48,11 @@ class Descent(Trail):
         self.norm = self.problem.factor_norm(self.values)
         self.rounding = self.problem.rounding(values)
         self.objective = squared_error + self.problem.penalty(self.values)
+
+    def is_growing(self, settled_norm: float) -> bool:
+        """As any trail; but what makes A to working precision is found, and not on its way."""
+        reached = math.sqrt(self.squared_error) <= _REACHED * self.problem.eps * self.problem.norm
+        return not reached and super().is_growing(settled_norm)
 
     def note(self, clock: Clock) -> None:
         """Record where it is."""
@@ -63,6 +72,20 @@ class Descent(Trail):
     def is_lost(self) -> bool:
         """Whether factors are so large that storing them would lose what the last sweeps gained."""
         return self.norm**2 > LARGE * self.ordinary and self.rounding > 0.25 * math.sqrt(self.squared_error)
+
+    def took(self, values: Values, squared_error: float) -> bool:
+        """Go on from these values, unless storing them would lose what was gained; whether it does."""
+        held, before = (self.values, self.squared_error), self._stored
+        self.take(values, squared_error)
+        if self._stored < before:
+            return True
+        self.take(*held)
+        return False
+
+    @property
+    def _stored(self) -> float:
+        """The objective, about, when the values are stored in the user's precision."""
+        return self.objective + self.rounding**2
 
     @property
     def is_settled(self) -> bool:

@@ -303,12 +303,14 @@ def descend(
         damped = np.clip(damped * factor, *_RANGE)
         idle = np.where(better & (gain > rtol * pack.objective), 0, idle + 1)
         pack = pack.replaced(better, tried)
+        lost = np.zeros(len(active), bool)
         for s, run in enumerate(active):
             if better[s]:
-                run.take(newton.problem.balanced(pack.one(s)), float(pack.squared[s]))
+                found = newton.problem.balanced(pack.one(s))
+                lost[s] = not run.took(found, float(pack.squared[s]))
             run.note(clock)
         best = min(best, *pack.objective)
-        settled = np.array([run.is_settled for run in active])
+        settled = lost | np.array([run.is_settled for run in active])
         settled |= surely | (idle >= _PATIENCE) & (better | (damped >= _RANGE[1]))
         for run, is_settled in zip(active, settled, strict=True):
             run.status = Status.CONVERGED if is_settled else run.status

@@ -44,11 +44,17 @@ class Trail:
         ‖A‖_F.
     ordinary : float
         A squared norm that balanced factors of A, or of anything smaller, need not exceed.
+
+    Attributes
+    ----------
+    since : int
+        The entry of the record from which on factors are watched.
     """
 
     def __init__(self, norm: float, ordinary: float) -> None:
         self._norm, self.ordinary = norm, ordinary
         self.status = Status.OUT_OF_BUDGET
+        self.since = 0
         self.errors: list[float] = []
         self.norms: list[float] = []
         self.times: list[float] = []
@@ -65,14 +71,14 @@ class Trail:
         return History(np.array(self.errors), np.array(self.norms), np.array(self.times))
 
     def is_growing(self, settled_norm: float) -> bool:
-        """Whether factors are far larger than needed, and grew over the last half of the sweeps.
+        """Whether factors are far larger than needed, and grew over the last half of the sweeps watched.
 
         The norm is the one that is left when the product is kept and the norm lowered. Of a matrix of zeros
         nothing need grow.
         """
-        middle = len(self.norms) // 2
+        middle = (self.since + len(self.norms)) // 2
         return (
-            len(self.norms) >= 10
+            len(self.norms) - self.since >= 10
             and self._norm > 0
             and settled_norm**2 > LARGE * self.ordinary
             and self.norms[-1] > _RISING * self.norms[middle]

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.factorization import Status
 from fsmf.kernels.product_descent import Descending
-from fsmf.solvers.base import Cost, Ridged, WholeSolution
-from fsmf.solvers.problem_alternation import Descent, whole_solution
-from fsmf.solvers.problem_newton import GaussNewton, descend
+from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
+from fsmf.solvers.problem_alternation import Descent
+from fsmf.solvers.problem_newton import FIRST, descend
 from fsmf.solvers.problem_newton_path import newton_path
-from fsmf.solvers.problem_product import ProductProblem, Values, unweighted
+from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
+from fsmf.solvers.problem_part import answered, product_of
+from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import chain_points, equilibrated, perturbed
 from fsmf.solvers.problem_trail import Clock, Trail
@@ -40,8 +42,9 @@ _PIECE, _LONGER, _SMALL = 20, 60, 1 << 15
 # Noise on what a part of the chain makes alone, which can be a saddle point; kicks that make more starts.
 _NOISE, _KICKS = 1e-3, (0.03, 0.1)
 
-# The best of at most so many unknowns is finished by Gauss-Newton steps, at most so many.
-_FINISHED, _FINISH = 400, 60
+# The best of at most so many unknowns is finished by Gauss-Newton steps, at most so many; and the damping of
+# those that follow where factors seem to grow.
+_FINISHED, _FINISH, _AHEAD = 400, 60, 1e-6
 
 # On a path of ridges so many steps stand for one of those that others make.
 _CHEAPER = 10
@@ -82,8 +85,9 @@ class QuasiNewton(Ridged):
     callback : callable, optional
         Called with a `Sweep` every twenty steps of each start, or every sixty of a small product; returning
         True ends the solve with the best so far.
-    min_factors : int
-        Products of fewer factors are refused.
+    max_pair_size : int, optional
+        Fewer than three factors are refused whose number of parameters, times the longer side of A, is above
+        this.
 
     Raises
     ------
@@ -92,7 +96,8 @@ class QuasiNewton(Ridged):
 
     Notes
     -----
-    **Guarantee.** `StationaryProduct`, as from `ALS`; the objective of a start never rises.
+    **Guarantee.** `StationaryPoint` or `StationaryProduct`, as from `ALS`; the objective of a start
+    never rises.
 
     **Cost.** For p parameters a step takes about 6 p m operations: no least squares are solved. It converges
     in hundreds of steps, or thousands where `VariableProjection` takes dozens that cost O(p³).
@@ -121,15 +126,19 @@ class QuasiNewton(Ridged):
     initial: Any = None
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
-    min_factors: int = 1
+    max_pair_size: int | None = None
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
-    by_parts: ClassVar[bool] = False
     is_joint: ClassVar[bool] = False
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self._check_ridge(counts=("starts", "max_steps", "min_factors"))
+        self._check_ridge(counts=("starts", "max_steps"), limits=("max_pair_size",))
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether independent parts of a pair are solved one by one: not where one ridge is found for all."""
+        return not self.seeks_ridge
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
@@ -137,9 +146,18 @@ class QuasiNewton(Ridged):
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
-        found = len(structure.supports)
-        if found < self.min_factors:
-            return f"QuasiNewton is to take products of {self.min_factors} factors or more; found {found}"
+        if self.max_pair_size is None or len(structure.supports) > 2:
+            return None
+        if structure.n_prescribed:
+            return (
+                "QuasiNewton is to take prescribed values of pairs, which have a scale of their own, only "
+                f"where it is asked for; found {structure.n_prescribed}"
+            )
+        if structure.n_parameters * max(structure.shape) > self.max_pair_size:
+            return (
+                f"QuasiNewton is to take pairs of at most {self.max_pair_size} parameters times rows, or "
+                f"columns if they are more; found {structure.n_parameters} times {max(structure.shape)}"
+            )
         return None
 
     def predict(self, structure: Structure) -> Cost:
@@ -154,20 +172,18 @@ class QuasiNewton(Ridged):
 
     def solve(
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
-    ) -> WholeSolution:
-        """Solve the whole; see `Solver.solve`."""
+    ) -> Solution | WholeSolution:
+        """Solve one part of a pair, or the whole; see `Solver.solve`."""
         clock = Clock(elapsed, self.max_seconds)
         ridge = 0.0 if self.seeks_ridge else float(self.ridge)
-        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
+        problem = product_of(A, part, ridge=ridge, exponent=exponent, whole=self.seeks_ridge)
         if self.seeks_ridge:
             return newton_path(self, problem, part, clock, partial(self._descend, clock))
-        race = _Race(self, problem, part.structure, clock)
+        race = _Race(self, problem, part.structure, clock, rest)
         best = race.run()
         if race.is_stopped:
             best.status = Status.STOPPED
-        name, supports = type(self).__name__, unweighted(part)
-        status = best.warned(best.norm, ridge=ridge, name=name, supports=supports)
-        return whole_solution(best, part.structure, status)
+        return answered(best, part, name=type(self).__name__)
 
     def _descend(
         self,
@@ -194,12 +210,17 @@ class _Race:
     """All starts of one solve."""
 
     def __init__(
-        self, options: QuasiNewton, problem: ProductProblem, structure: Structure, clock: Clock
+        self,
+        options: QuasiNewton,
+        problem: ProductProblem,
+        structure: Structure,
+        clock: Clock,
+        rest: float,
     ) -> None:
-        self._options, self._problem, self._clock = options, problem, clock
+        self._options, self._problem, self._clock, self._rest = options, problem, clock, rest
         self._compiled = problem.in_values.compiled()
         self._points = self._starting_points(structure, np.random.default_rng(options.rng))
-        self._newton = GaussNewton(problem)
+        self._newton = newton_for(problem, one=True)
         self._begun, self.is_stopped = 0, False
 
     @property
@@ -241,17 +262,33 @@ class _Race:
         return first
 
     def _finish(self, best: Descent, steps: int) -> None:
-        """Finish the best by Gauss-Newton steps, where it is small and has converged."""
-        if self._newton.size <= _FINISHED and not self._is_over and best.status is Status.CONVERGED:
-            descend(
-                self._newton,
-                [best],
-                self._clock,
-                max_steps=_FINISH,
-                rtol=self._options.rtol,
-                report=lambda run, step: self._tell(run, steps + step, run.number),
-            )
-            best.status = Status.CONVERGED
+        """Finish the best by Gauss-Newton steps, where it is small and has converged.
+
+        Where factors seem to grow, further steps tell whether they do: a minimum attracts them, however
+        flat the way there was.
+        """
+        is_cheap = self._newton.size <= _FINISHED or isinstance(self._newton, PairNewton)
+        if not is_cheap or best.status is not Status.CONVERGED:
+            return
+        self._refine(best, steps, self._options.rtol, FIRST)
+        if best.is_growing(best.norm):
+            best.since = len(best.norms)
+            self._refine(best, steps + _FINISH, 0.0, _AHEAD)
+
+    def _refine(self, best: Descent, steps: int, rtol: float, damping: float) -> None:
+        """Make Gauss-Newton steps after so many others."""
+        if self._is_over:
+            return
+        descend(
+            self._newton,
+            [best],
+            self._clock,
+            max_steps=_FINISH,
+            rtol=rtol,
+            damping=damping,
+            report=lambda run, step: self._tell(run, steps + step, run.number),
+        )
+        best.status = Status.CONVERGED
 
     def _go(self, run: _Run, steps: int) -> None:
         """Make so many steps of one start, in pieces."""
@@ -266,7 +303,8 @@ class _Race:
         run.has_ended |= run.steps >= options.max_steps
 
     def _tell(self, run: _Run | Descent, step: int, start: int) -> bool:
-        self.is_stopped |= tell(self._options.callback, run, step, start=start, clock=self._clock)
+        callback, clock, rest = self._options.callback, self._clock, self._rest
+        self.is_stopped |= tell(callback, run, step, start=start, clock=clock, rest=rest)
         return self.is_stopped
 
     def _starting_points(self, structure: Structure, rng: np.random.Generator) -> Iterator[Values]:
@@ -309,10 +347,23 @@ class _Run(Trail):
 
     def go(self, steps: int, rtol: float, clock: Clock) -> None:
         """Make so many steps."""
+        z, value, before = self._descending.z.copy(), self._descending.value, self._stored()
         self._descending.go(steps, rtol, self._floor)
         self.steps, self.has_ended = self._descending.steps, self._descending.has_ended
         self._measure()
+        if self._stored() > before:
+            self._descending.z, self._descending.value = z, value
+            self.has_ended = self._descending.has_ended = True
+            self._measure()
         self.record(math.sqrt(self.squared_error), self.norm, clock)
+
+    def _stored(self) -> float:
+        """The objective, about, when the values are stored in the user's precision."""
+        # Rounding is less than this, and takes a while to find.
+        if self.problem.eps * self.norm**2 < 0.25 * math.sqrt(self.objective):
+            return self.objective
+        rounding = self.problem.rounding(self.problem.in_values.split(self._descending.z))
+        return self.objective + rounding**2
 
     def descent(self) -> Descent:
         """Where it is, and how it came about."""

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from fsmf.certificates import StationaryPoint
 from fsmf.factorization import Status
-from fsmf.solvers.base import Cost, Ridged, WholeSolution
-from fsmf.solvers.problem_alternation import Descent, whole_solution
+from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
+from fsmf.solvers.problem_alternation import Descent
 from fsmf.solvers.problem_newton import FORMED, descend
 from fsmf.solvers.problem_newton_path import newton_path
 from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
+from fsmf.solvers.problem_part import answered, product_of
 from fsmf.solvers.problem_peeling import peeled
-from fsmf.solvers.problem_product import ProductProblem, product_cost, unweighted
+from fsmf.solvers.problem_product import ProductProblem, product_cost
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import perturbed, starting_points
 from fsmf.solvers.problem_trail import Clock
@@ -66,6 +67,8 @@ class VariableProjection(Ridged):
     callback : callable, optional
         Called with a `Sweep` after each step of each start, several of which go side by side; returning True
         ends the solve with the best so far.
+    max_parameters : int, optional
+        Products of more parameters are refused.
 
     Raises
     ------
@@ -74,8 +77,9 @@ class VariableProjection(Ridged):
 
     Notes
     -----
-    **Guarantee.** `StationaryProduct`, as from `ALS`. Where the infimum is not attained, the error falls
-    geometrically while the factors grow; the status says so and `NotAttainedWarning` is issued.
+    **Guarantee.** `StationaryPoint` or `StationaryProduct`, as from `ALS`. Where the infimum is not
+    attained, the error falls geometrically while the factors grow; the status says so and
+    `NotAttainedWarning` is issued.
 
     **Cost.** O(p³) a step and start for p parameters up to 2000; above, up to 100 products with the
     derivative. `ALS` is cheaper on large supports, and where its sweeps gain.
@@ -104,14 +108,19 @@ class VariableProjection(Ridged):
     initial: Any = None
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
+    max_parameters: int | None = None
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
-    by_parts: ClassVar[bool] = False
     is_joint: ClassVar[bool] = False
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self._check_ridge(counts=("starts", "max_steps"))
+        self._check_ridge(counts=("starts", "max_steps"), limits=("max_parameters",))
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether independent parts of a pair are solved one by one: not where one ridge is found for all."""
+        return not self.seeks_ridge
 
     def measures(self, structure: Structure) -> bool:
         """Return False: A is looked at before."""
@@ -119,6 +128,16 @@ class VariableProjection(Ridged):
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
+        if self.max_parameters is not None and structure.n_prescribed:
+            return (
+                "VariableProjection is to take prescribed values, which have a scale of their own, only "
+                f"where it is asked for; found {structure.n_prescribed}"
+            )
+        if self.max_parameters is not None and structure.n_parameters > self.max_parameters:
+            return (
+                f"VariableProjection is to take products of at most {self.max_parameters} parameters; found "
+                f"{structure.n_parameters}"
+            )
         if self.seeks_ridge and structure.n_parameters > FORMED and not PairNewton.fits(structure.supports):
             return (
                 f"VariableProjection with a ridge path or max_norm takes at most {FORMED} parameters, or "
@@ -135,11 +154,11 @@ class VariableProjection(Ridged):
 
     def solve(
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
-    ) -> WholeSolution:
-        """Solve the whole; see `Solver.solve`."""
+    ) -> Solution | WholeSolution:
+        """Solve one part of a pair, or the whole; see `Solver.solve`."""
         clock = Clock(elapsed, self.max_seconds)
         ridge = 0.0 if self.seeks_ridge else float(self.ridge)
-        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
+        problem = product_of(A, part, ridge=ridge, exponent=exponent, whole=self.seeks_ridge)
         if self.seeks_ridge:
             return newton_path(self, problem, part, clock)
         newton, rng = newton_for(problem, one=False), np.random.default_rng(self.rng)
@@ -166,16 +185,16 @@ class VariableProjection(Ridged):
                 max_steps=self.max_steps,
                 rtol=self.rtol,
                 best=runs[0].objective if runs else math.inf,
-                report=lambda run, step: tell(self.callback, run, step, start=run.number, clock=clock),
+                report=lambda run, step: tell(
+                    self.callback, run, step, start=run.number, clock=clock, rest=rest
+                ),
             )
             runs += batch
             runs.sort(key=lambda run: run.objective)
         best = runs[0]
         if stopped:
             best.status = Status.STOPPED
-        name, supports = type(self).__name__, unweighted(part)
-        status = best.warned(best.norm, ridge=ridge, name=name, supports=supports)
-        return whole_solution(best, part.structure, status)
+        return answered(best, part, name=type(self).__name__)
 
     def _portfolio(
         self, problem: ProductProblem, structure: Structure, rng: np.random.Generator, clock: Clock
@@ -199,8 +218,8 @@ def _read_off(problem: ProductProblem, rng: np.random.Generator, clock: Clock) -
         squared_error = problem.squared(problem.residual(found))
         if run is None:
             run = Descent(problem, found)
-        elif squared_error < run.squared_error:
-            run.take(found, squared_error)
+        elif squared_error < run.squared_error and not run.took(found, squared_error):
+            break
         run.note(clock)
         if clock.is_over():
             break

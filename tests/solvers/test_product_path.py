@@ -160,7 +160,7 @@ def test_budgets_and_callbacks_end_paths_of_products():
 def test_a_ridge_is_given_to_those_that_take_one():
     A = np.random.default_rng(0).standard_normal((4, 4))
     assert fsmf.factorize(A, fsmf.lu(4), ridge=0.1).certificate.ridge == 0.1
-    assert fsmf.factorize(A, fsmf.monarch(4, blocks=2), ridge=0.1).solver == "ALS"
+    assert fsmf.factorize(A, fsmf.monarch(4, blocks=2), ridge=0.1).solver == "VariableProjection"
     with pytest.raises(OptionError, match="BlockSVD"):
         fsmf.factorize(A, fsmf.monarch(4, blocks=2), ridge=0.1, solver=fsmf.BlockSVD())
     with pytest.raises(OptionError, match="one of the two"):

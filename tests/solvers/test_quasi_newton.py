@@ -44,11 +44,16 @@ def test_results_verify_and_do_not_lose_to_alternation(supports, dtype, options)
     assert all(np.array_equal(a, b) for a, b in zip(F.values, twin.values, strict=True))
 
 
-def test_products_of_several_factors_are_its_by_default_and_pairs_are_not():
-    assert isinstance(choose(fsmf.analyze(PRODUCTS["three"])), QuasiNewton)
-    assert isinstance(choose(fsmf.analyze(fsmf.lu(3))), ALS)
-    refusal = QuasiNewton(min_factors=3).refuses(fsmf.analyze(fsmf.lu(3)))
-    assert refusal == "QuasiNewton is to take products of 3 factors or more; found 2"
+def test_large_products_and_pairs_of_middle_size_are_its_by_default():
+    chain, large = fsmf.kaleidoscope(16), fsmf.random_supports(200, components=50, density=0.1, rng=0)
+    middle = fsmf.random_supports(30, components=15, density=0.4, rng=0)
+    chosen = [type(choose(fsmf.analyze(supports))) for supports in (chain, middle, large, fsmf.lu(3))]
+    assert chosen == [QuasiNewton, QuasiNewton, ALS, VariableProjection]
+    refusal = QuasiNewton(max_pair_size=30).refuses(fsmf.analyze(fsmf.lu(3)))
+    assert refusal == (
+        "QuasiNewton is to take pairs of at most 30 parameters times rows, or columns if they are more; "
+        "found 12 times 3"
+    )
 
 
 def test_small_products_reach_the_best_known():
@@ -154,7 +159,7 @@ def test_budgets_end_it():
 
 
 @pytest.mark.parametrize(
-    "options", [{"starts": 0}, {"max_steps": 0}, {"min_factors": 0}, {"rtol": -1.0}, {"callback": 3}]
+    "options", [{"starts": 0}, {"max_steps": 0}, {"max_pair_size": -1}, {"rtol": -1.0}, {"callback": 3}]
 )
 def test_bad_options_are_refused(options):
     with pytest.raises(OptionError, match=next(iter(options))):
