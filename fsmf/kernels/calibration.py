@@ -180,18 +180,20 @@ def probes(space: Space, scale: Scale) -> Iterator[Probe]:
         yield Probe(name, float(n) ** 3, partial(xp.matmul, square, square))
     levels = scale.dyadic.bit_length() - 1
     dyadic = tuple((2**i, 2, 2, 2 ** (levels - 1 - i)) for i in range(levels))
-    for name, kind, chain, columns in (
-        ("chain", "chain", dyadic, scale.columns),
-        ("factor", "factor", ((1, n // 2, n // 2, 1),), n),
+    for name, kind, chain, columns, by_columns in (
+        ("chain", "chain", dyadic, scale.columns, False),
+        ("chain_columns", "chain", dyadic, scale.columns, True),
+        ("factor", "factor", ((1, n // 2, n // 2, 1),), n, False),
     ):
         for suffix, dtype in (("", "float32"), ("_double", "float64")):
             types = Types.of(dtype, np.dtype(dtype))
-            step, work = plan_one_step(chain, types.numbers, columns, kind)
+            step, work = plan_one_step(chain, types.numbers, columns, kind, by_columns=by_columns)
             values = [space.zeros((a, b, d, c), dtype) for a, b, c, d in chain]
             product = CudaChain(
-                space, chain, values, types=types, columns=columns, by_columns=False, steps=(step,)
+                space, chain, values, types=types, columns=columns, by_columns=by_columns, steps=(step,)
             )
-            x = space.zeros((chain[-1][0] * chain[-1][2] * chain[-1][3], columns), dtype)
+            rows = chain[-1][0] * chain[-1][2] * chain[-1][3]
+            x = space.zeros((columns, rows), dtype).T if by_columns else space.zeros((rows, columns), dtype)
             yield Probe(name + suffix, work, partial(product.apply, x))
     rng = np.random.default_rng(0)
     for side in scale.sides:

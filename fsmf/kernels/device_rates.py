@@ -29,6 +29,8 @@ class Rates(NamedTuple):
         Seconds of a launch.
     chain, chain_double, factor, factor_double : float
         Multiply-adds of the fused kernel, and of the tiled one, in single precision and in double.
+    chain_columns, chain_columns_double : float
+        Those of the fused kernel where columns lie in memory as a whole.
     matmul, matmul_double, matmul_half : float
         Those of the library's product of matrices.
     processors : float
@@ -41,6 +43,8 @@ class Rates(NamedTuple):
     launch: float
     chain: float
     chain_double: float
+    chain_columns: float
+    chain_columns_double: float
     factor: float
     factor_double: float
     matmul: float
@@ -57,6 +61,8 @@ ESTIMATES = Rates(
     launch=3e-6,
     chain=2.5e13,
     chain_double=1.25e13,
+    chain_columns=2.5e13,
+    chain_columns_double=1.25e13,
     factor=2.5e13,
     factor_double=1.25e13,
     matmul=2.5e13,

@@ -204,9 +204,9 @@ class _Way(NamedTuple):
 
 
 def plan_one_step(
-    patterns: tuple[Pattern, ...], numbers: Numbers, columns: int, kind: str
+    patterns: tuple[Pattern, ...], numbers: Numbers, columns: int, kind: str, *, by_columns: bool
 ) -> tuple[Step, float]:
-    """Return the step of a kind that applies a whole chain to rows, and its multiply-adds, to measure them.
+    """Return the step of a kind that applies a whole chain, and its multiply-adds, to measure them.
 
     Parameters
     ----------
@@ -218,13 +218,15 @@ def plan_one_step(
         How many there are.
     kind : {"chain", "factor", "matmul"}
         Of the step.
+    by_columns : bool
+        Whether each column lies in memory as a whole.
 
     Returns
     -------
     Step, float
         The step, and the work as `plan_steps` counts it.
     """
-    ways = _steps(patterns, 0, len(patterns), numbers, columns, False, True, ESTIMATES.processors)
+    ways = _steps(patterns, 0, len(patterns), numbers, columns, by_columns, True, ESTIMATES.processors)
     way = next(way for way in ways if way.step.kind == kind)
     return way.step, way.work / way.share
 
@@ -277,7 +279,8 @@ def _steps(
         if blocks < _MOST_BLOCKS:
             step = Step("chain", first, stop, pattern, stages, tile)
             work *= columns * a * d * times
-            found.append(_Way(step, vectors + coefficients, work, "chain" + suffix, share, 1))
+            rate = ("chain_columns" if by_columns else "chain") + suffix
+            found.append(_Way(step, vectors + coefficients, work, rate, share, 1))
     return found
 
 

@@ -116,6 +116,16 @@ def test_how_many_factors_are_fused():
     assert set(kinds(chain, SINGLE, slow)) == {"matmul"}
 
 
+def test_columns_that_lie_as_a_whole_have_a_rate_of_their_own():
+    chain = dyadic(1024)
+    slow = ESTIMATES._replace(chain_columns=1e9, factor=1e9)
+    (step,) = plan_steps(chain, SINGLE, 25088, by_columns=True)
+    assert step.kind == "chain"
+    steps = plan_steps(chain, SINGLE, 25088, by_columns=True, rates=slow)
+    assert {step.kind for step in steps} == {"matmul"}
+    assert kinds(chain, SINGLE, slow) == kinds(chain, SINGLE, ESTIMATES)
+
+
 def test_blocks_go_where_they_are_measured_to(clock, folder, cupy):  # noqa: F811
     space = space_named("gpu")
     V = cupy.ones((1, 16, 1, 16))
