@@ -478,8 +478,9 @@ def largest(weight: Array, k: int) -> NDArray[np.bool_]:
     if k >= size:
         return weight > 0
     least = np.partition(weight, size - k, axis=1)[:, size - k, None]
-    kept = weight > least
-    equal = weight == least
-    kept |= equal & (np.cumsum(equal, axis=1) <= k - kept.sum(axis=1, keepdims=True))
+    kept: NDArray[np.bool_] = weight >= least
+    if np.count_nonzero(kept) > k * len(weight):
+        larger, equal = weight > least, weight == least
+        kept = larger | (equal & (np.cumsum(equal, axis=1) <= k - larger.sum(axis=1, keepdims=True)))
     kept &= weight > 0
     return kept

@@ -299,7 +299,7 @@ class _Runner:
         if not math.isfinite(value):
             raise InputError(f"the loss must be finite where start {start} begins; found {value}")
         values, steps, moves = [], [], []
-        length, idle, ending = self.step or 1.0, 0, Ending.OUT_OF_BUDGET
+        length, idle, fits, ending = self.step or 1.0, 0, False, Ending.OUT_OF_BUDGET
         for i in range(self.max_iterations):
             tight = i >= self.schedule
             constraint = self.constraint if tight else self.constraint.loosened(1 - (i + 1) / self.schedule)
@@ -309,8 +309,8 @@ class _Runner:
                 value, gradient = _evaluated(loss, x)
             before = value
             if self.step is None:
-                fixed = not tight or not self.constraint.contains(x)
-                length, y, value, slope = _shortened(loss, x, before, gradient, length, constraint, fixed)
+                fits = fits or (tight and self.constraint.contains(x))  # as all points do from then on
+                length, y, value, slope = _shortened(loss, x, before, gradient, length, constraint, not fits)
             else:
                 y = constraint.project(x - length * gradient)
                 value, slope = _evaluated(loss, y)
