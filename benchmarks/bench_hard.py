@@ -1,5 +1,10 @@
 """Supports that no theorem helps with: time to within 1 % of the best known, and final errors.
 
+The best known objective is the lowest that anyone found. `QuasiNewton` is given some seconds, and each of the
+others as many; or twelve times what `QuasiNewton` took to come within 1 % of what it found, where that is
+more. So who is not as near by then took more than ten times as long, whatever the seconds; and nobody else
+has less time than `QuasiNewton` to find what counts as best, or to end lower.
+
 All clocks count processor time of one thread: the race is fair on a machine that others use, too.
 """
 
@@ -29,6 +34,9 @@ OURS = "fsmf QuasiNewton"
 # The bars: so many times quicker than the best of the others, and a final error no higher than theirs on this
 # share of the instances.
 FASTER, LOWER = 10.0, 0.9
+
+# For how many times as long as ours took to within 1 % the others are let run, at least.
+PATIENCE = 12.0
 
 # Processor seconds and objectives, whenever the objective fell.
 Trace = list[tuple[float, float]]
@@ -249,10 +257,20 @@ def raced(problem: Problem, seed: int, seconds: float, record: Path | None) -> d
     known = [result for result in map(json.loads, lines) if result["key"] == key]
     if known:
         return known[0]
-    traces = {name: run(problem, seconds) for name, run in contenders().items()}
+
+    def warm(run: Contender, seconds: float) -> Trace:
+        # What ran before leaves cold caches, and pages that a fork has shared.
+        run(Problem.random(3, 0), 0.05)
+        return run(problem, seconds)
+
+    traces = {OURS: warm(ours, seconds)}
+    near = WITHIN * traces[OURS][-1][1]
+    allowed = max(seconds, PATIENCE * next(t for t, value in traces[OURS] if value <= near))
+    traces |= {name: warm(run, allowed) for name, run in contenders().items() if name != OURS}
     best = min(trace[-1][1] for trace in traces.values())
     result = {
         "key": key,
+        "allowed": allowed,
         "reached": {
             name: next((t for t, value in trace if value <= WITHIN * best), math.inf)
             for name, trace in traces.items()
@@ -267,14 +285,14 @@ def raced(problem: Problem, seed: int, seconds: float, record: Path | None) -> d
 
 def race(same: list[dict[str, Any]], gate: Gate) -> list[list[str]]:
     """The table of one kind of problem, a row for each contender, and what must hold."""
-    job, seconds = same[0]["key"][0], same[0]["key"][2]
+    job = same[0]["key"][0]
     names = list(same[0]["final"])
     ratios, lower = [], 0
     for result in same:
         others = [name for name in names if name != OURS]
         theirs = min(result["reached"][name] for name in others)
-        # Who never comes so near would need more than all the time there is.
-        ratios.append(min(theirs, seconds) / result["reached"][OURS])
+        # Who never came so near would need more time than there was.
+        ratios.append(min(theirs, result["allowed"]) / result["reached"][OURS])
         lower += result["final"][OURS] <= min(result["final"][name] for name in others) + 1e-6
     gate(median(ratios) >= FASTER, f"{job}: {FASTER}× faster to 1 % than the best of the others")
     gate(lower >= LOWER * len(same), f"{job}: a final error no higher on {LOWER:.0%}")
@@ -320,7 +338,7 @@ def lu_table(sizes: tuple[int, ...]) -> list[list[str]]:
 def main() -> int:
     warnings.simplefilter("ignore")  # budgets end, and factors grow, as asked
     parser = arguments(__doc__, rounds=10)
-    parser.add_argument("--seconds", type=float, default=10.0, help="time for each contender and instance")
+    parser.add_argument("--seconds", type=float, default=10.0, help="time for ours on each instance")
     parser.add_argument("--large", action="store_true", help="kaleidoscopes up to 256")
     parser.add_argument("--only", default="", help="only jobs whose name begins so")
     parser.add_argument("--record", type=Path, help="file of results, added to, and read to go on")
