@@ -16,33 +16,6 @@ from fsmf.solvers.problem_product import ProductProblem
 from fsmf.solvers.problem_start import equilibrated
 from fsmf.tractability import Part
 
-UNIT = fsmf.fixed(np.eye(6), np.eye(6), support=fsmf.lu(6)[0])
-
-
-@pytest.mark.parametrize(
-    ("supports", "dtype", "options"),
-    [
-        (PRODUCTS["three"], "float32", {}),
-        (PRODUCTS["kaleidoscope"], "complex128", {}),
-        (PRODUCTS["pair"], "float64", {"weights": np.random.default_rng(0).random((6, 7))}),
-        (PRODUCTS["one"], "float64", {}),
-        (PRODUCTS["empty row"], "float64", {}),
-        (fsmf.as_supports([UNIT, fsmf.lu(6)[1]]), "float64", {}),
-        (fsmf.as_supports([np.zeros((3, 2)), np.ones((2, 4))]), "float64", {}),
-    ],
-    ids=["three", "kaleidoscope", "weighted", "one", "empty row", "prescribed", "dead"],
-)
-def test_results_verify_and_do_not_lose_to_alternation(supports, dtype, options):
-    A = gaussian(supports.shape, dtype)
-    F = solve(A, supports, solver=QuasiNewton(starts=12), **options)
-    verification = F.verify(A, **options)
-    assert verification, str(verification)
-    assert F.dtype == A.dtype
-    G = solve(A, supports, solver=ALS(starts=2, max_sweeps=100), **options)
-    assert F.error <= G.error * 1.02 + 1e-6
-    twin = solve(A, supports, solver=QuasiNewton(starts=12), **options)
-    assert all(np.array_equal(a, b) for a, b in zip(F.values, twin.values, strict=True))
-
 
 def test_large_products_and_pairs_of_middle_size_are_its_by_default():
     chain, large = fsmf.kaleidoscope(16), fsmf.random_supports(200, components=50, density=0.1, rng=0)
@@ -90,26 +63,6 @@ def test_what_is_exact_is_found_in_its_own_units():
     F = solve(A, PRODUCTS["three"])
     assert F.relative_error < 1e-10
     assert F.verify(A)
-
-
-def test_a_warm_start_is_not_lost():
-    A = gaussian((6, 6))
-    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=32))
-    G = solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=1, initial=F))
-    assert G.error <= F.error * (1 + 1e-12)
-
-
-def test_callbacks_see_errors_fall_and_can_stop():
-    seen = []
-    A = gaussian((6, 6), seed=3)
-    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(starts=5, callback=seen.append))
-    for start in range(5):
-        errors = [sweep.error for sweep in seen if sweep.start == start]
-        assert errors == sorted(errors, reverse=True)
-    assert min(sweep.error for sweep in seen) == pytest.approx(F.error)
-
-    F = solve(A, PRODUCTS["three"], solver=QuasiNewton(callback=lambda sweep: sweep.start == 2))
-    assert F.status is Status.STOPPED
 
 
 def test_the_third_that_is_best_goes_on():

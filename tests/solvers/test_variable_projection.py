@@ -99,30 +99,6 @@ def test_small_pairs_reach_the_best_known():
     assert missed == []
 
 
-@pytest.mark.parametrize(
-    ("supports", "dtype", "options"),
-    [
-        (PRODUCTS["three"], "float32", {}),
-        (PRODUCTS["kaleidoscope"], "complex128", {}),
-        (PRODUCTS["pair"], "float64", {"weights": np.random.default_rng(0).random((6, 7))}),
-        (PRODUCTS["one"], "float64", {}),
-        (fsmf.as_supports([UNIT, fsmf.lu(6)[1]]), "float64", {}),
-        (fsmf.as_supports([np.zeros((3, 2)), np.ones((2, 4))]), "float64", {}),
-    ],
-    ids=["three", "kaleidoscope", "weighted", "one", "prescribed", "dead"],
-)
-def test_results_verify_and_do_not_lose_to_alternation(supports, dtype, options):
-    A = gaussian(supports.shape, dtype)
-    F = solve(A, supports, solver=VariableProjection(starts=4), **options)
-    verification = F.verify(A, **options)
-    assert verification, str(verification)
-    assert F.dtype == A.dtype
-    G = solve(A, supports, solver=ALS(starts=2, max_sweeps=200), **options)
-    assert F.error <= G.error * 1.05 + 1e-6
-    twin = solve(A, supports, solver=VariableProjection(starts=4), **options)
-    assert all(np.array_equal(a, b) for a, b in zip(F.values, twin.values, strict=True))
-
-
 def test_a_ridge_bounds_the_factors():
     A = np.eye(4)[::-1]
     F = fsmf.factorize(A, fsmf.lu(4), solver=VariableProjection(ridge=0.01, starts=8))
@@ -131,13 +107,6 @@ def test_a_ridge_bounds_the_factors():
     assert values[0] <= values[1] * (1 + 1e-4)
     assert F.status is Status.CONVERGED
     assert F.verify(A)
-
-
-def test_a_start_may_be_given():
-    A, supports = gaussian((6, 6)), PRODUCTS["three"]
-    F = solve(A, supports, solver=VariableProjection(starts=8))
-    G = solve(A, supports, solver=VariableProjection(starts=1, initial=F))
-    assert math.isclose(F.error, G.error, rel_tol=1e-6)
 
 
 def test_time_can_run_out():
@@ -153,21 +122,6 @@ def test_time_can_run_out():
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(OptionError, match="found"):
         VariableProjection(**options)
-
-
-def test_callbacks_see_errors_fall_and_can_stop():
-    seen = []
-    A = gaussian((6, 6), seed=3)
-    F = solve(A, PRODUCTS["three"], solver=VariableProjection(starts=3, callback=seen.append))
-    assert {sweep.start for sweep in seen} == {0, 1, 2}
-    for start in range(3):
-        errors = [sweep.error for sweep in seen if sweep.start == start]
-        assert errors == sorted(errors, reverse=True)
-    assert min(sweep.error for sweep in seen) == pytest.approx(F.error)
-
-    F = solve(A, PRODUCTS["three"], solver=VariableProjection(callback=lambda sweep: True))
-    assert F.status is Status.STOPPED
-    assert F.verify(A)
 
 
 def test_no_entries_at_all_are_no_unknowns():
