@@ -36,7 +36,7 @@ def only(monkeypatch):
     def restrict(kind):
         def steps(*arguments):
             found = all_steps(*arguments)
-            return [one for one in found if one[1].kind == kind] or found
+            return [one for one in found if one.step.kind == kind] or found
 
         monkeypatch.setattr(kronecker_plan, "_steps", steps)
         kronecker_plan.plan_steps.cache_clear()
