@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import sympy
 
 import fsmf
 from fsmf.errors import FileFormatError, InputError, OptionError
@@ -56,6 +57,38 @@ def test_verifies_and_converges(witness):
         norms.append(np.linalg.norm(X) + np.linalg.norm(Y))
     assert errors[1] < errors[0] / 20
     assert norms[1] > norms[0] * 5
+
+
+def order(expression, t):
+    """The exponent of the lowest power of t in a rational function."""
+    above, below = (sympy.Poly(part, t).monoms()[-1][0] for part in sympy.fraction(sympy.cancel(expression)))
+    return above - below
+
+
+@pytest.mark.parametrize("witness", SOME, ids=range(len(SOME)))
+def test_errors_fall_and_norms_grow_at_the_rates_of_the_curve(witness):
+    t = sympy.Symbol("t")
+    sides, poles = [], []
+    for entries, support in zip(witness.factors, witness.supports, strict=True):
+        side = sympy.zeros(*support.shape)
+        for i, j, parts in entries:
+            above, below = (sum(sympy.Rational(c) * t**d for d, c in enumerate(part)) for part in parts)
+            side[i, j] = above / below
+        sides.append(side)
+        poles.append(max(-order(entry, t) for entry in side if entry != 0))
+    error = sides[0] * sides[1]
+    for i, j, value in witness.target:
+        error[i, j] -= sympy.Rational(value)
+    rate = min(order(entry, t) for entry in error if sympy.cancel(entry) != 0)
+    assert rate >= 1
+    assert max(poles) >= 1
+
+    def measured(at):
+        X, Y = (factor.toarray() for factor in witness.numeric(at))
+        return np.array([np.linalg.norm(M) for M in (X @ Y - witness.matrix().toarray(), X, Y)])
+
+    found = np.log2(measured(2e-3) / measured(1e-3))
+    assert np.allclose(found, [rate, *(-pole for pole in poles)], atol=0.05)
 
 
 def test_numeric_is_the_curve():
