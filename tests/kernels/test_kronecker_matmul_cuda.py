@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from devices import ON_GPU
 from emulator import THERE, compiled, emulator, nvrtc, on_device, on_host  # noqa: F401
 from sampling import in_turn
 from test_kronecker_matmul import CHAINS, Truth, gaussian, values_of
@@ -172,6 +173,20 @@ def test_dtypes_are_promoted(own, given, made, emulator):  # noqa: F811
         on_device(np.zeros((20, 3), np.uint16)), is_bfloat16=True
     )
     assert single.dtype == np.float64
+
+
+@pytest.mark.skipif(ON_GPU, reason="what counts stands in for the device")
+def test_what_a_fused_run_moves(only, emulator):  # noqa: F811
+    """Rows meet no conflicts of banks, and fill the sectors that they write."""
+    only("chain")
+    chain = [(2**i, 2, 2, 2 ** (5 - i)) for i in range(6)]
+    product = chain_there(chain, values_of(chain, np.float32))
+    x = np.ones((64, 128), np.float32)
+    product.apply(x)
+    with emulator.counting() as found:
+        y = product.apply(x)
+    assert 32 * found[0].sectors_written == y.nbytes
+    assert found[0].bank_rounds == found[0].bank_least
 
 
 def test_what_does_not_fit_is_refused(emulator):  # noqa: F811
