@@ -262,6 +262,20 @@ class Structure:
         return Identifiability.GENERIC if _peels(self.classes) else Identifiability.UNKNOWN
 
     @cached_property
+    def is_readable(self) -> bool:
+        """Whether almost every matrix within reach is a product, its components read off as in elimination.
+
+        So it is where classes can be read off exact products and have as many dimensions as there are places.
+        """
+        if not self.is_pair:
+            return False
+        classes = self.classes
+        b, c = classes.rows.sizes, classes.columns.sizes
+        rank = np.minimum(classes.members.sizes, np.minimum(b, c))
+        dimension = int((rank * (b + c - rank)).sum())
+        return dimension >= self.n_covered and self.identifiability is not Identifiability.UNKNOWN
+
+    @cached_property
     def block_families(self) -> tuple[DisjointBlocks, ...]:
         """Families of disjoint blocks whose rank every product bounds, for lower bounds."""
         return tuple(block_families(self.classes))

@@ -115,6 +115,31 @@ def test_reach_is_what_a_product_can_touch(few, supports):
     assert set(zip(*map(np.ndarray.tolist, np.nonzero(reach)), strict=True)) == set(oracles.reach(supports))
 
 
+def test_components_are_read_off_where_products_are_almost_everything():
+    """By the rank of the derivative at random factors, which is the dimension of the products."""
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(300):
+        (m, n, r), density = rng.integers(2, 8, 3), rng.uniform(0.2, 0.9)
+        left, right = rng.random((m, r)) < density, rng.random((r, n)) < density
+        structure = Structure(fsmf.as_supports([left, right]))
+        if structure.is_readable:
+            X, Y = left * rng.standard_normal((m, r)), right * rng.standard_normal((r, n))
+            by_left = [np.outer(np.eye(m)[i], Y[k]).ravel() for i, k in np.argwhere(left)]
+            by_right = [np.outer(X[:, k], np.eye(n)[j]).ravel() for k, j in np.argwhere(right)]
+            dimension = np.linalg.matrix_rank(np.array([*by_left, *by_right, np.zeros(m * n)]))
+            assert dimension == structure.n_covered
+            found += not structure.tractable
+    assert found >= 5
+
+
+@pytest.mark.parametrize("n", [3, 12])
+def test_elimination_reads_components_off(n):
+    assert Structure(fsmf.lu(n)).is_readable
+    assert Structure(fsmf.banded(n, 2)).is_readable
+    assert not Structure(fsmf.low_rank(n, rank=2)).is_readable
+    assert not Structure(fsmf.arrow(n)).is_readable
+
+
 @given(any_supports(), st.randoms(use_true_random=False))
 def test_the_verdict_does_not_depend_on_order_or_transposition(supports, random):
     left, right = oracles.dense(supports)

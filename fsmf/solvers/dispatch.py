@@ -22,14 +22,15 @@ from fsmf.tractability import Structure
 __all__ = ["PATH", "SEARCH", "TABLE", "choose", "refusals", "ridged", "searchers", "table_of"]
 
 # Up to so many parameters second-order steps are as quick as sweeps, and miss nothing; nothing has to be
-# compiled for them. Up to so many, times rows or columns, quasi-Newton steps on pairs end in half a second,
-# lower than sweeps; beyond, sweeps take less and less of their time. docs/choosing.rst has the figures.
-_SMALL, _MEDIUM = 100, 1 << 16
+# compiled for them. Up to so many they are where components can be read off, which is their first start, and
+# where others are lost. Up to so many, times rows or columns, quasi-Newton steps on pairs end in half a
+# second, lower than sweeps; beyond, sweeps take less and less of their time. docs/choosing.rst has figures.
+_SMALL, _READABLE, _MEDIUM = 100, 1 << 16, 1 << 16
 
 TABLE: tuple[Solver, ...] = (
     BlockSVD(),
     Hierarchical(),
-    VariableProjection(starts=12, max_parameters=_SMALL),
+    VariableProjection(starts=12, max_parameters=_SMALL, max_readable=_READABLE),
     QuasiNewton(max_pair_size=_MEDIUM),
     ALS(),
 )

@@ -30,8 +30,8 @@ __all__ = ["VariableProjection"]
 
 Array = NDArray[Any]
 
-# How far A is moved before components are read off it, relative to ‖A‖: less and less.
-_MOVES = tuple(10.0 ** (-i / 2) for i in range(2, 15))
+# How far A is moved before components are read off it, relative to ‖A‖: less and less, and in the end not.
+_MOVES = (*(10.0 ** (-i / 2) for i in range(2, 15)), 1e-9, 1e-12, 0.0)
 
 # Share of the starts that are perturbations of the best found by the others, and by how much, relatively.
 _PERTURBED, _KICKS = 0.4, (0.03, 0.1, 0.3, 1.0)
@@ -69,6 +69,9 @@ class VariableProjection(Ridged):
         ends the solve with the best so far.
     max_parameters : int, optional
         Products of more parameters are refused.
+    max_readable : int, optional
+        Pairs of up to so many are not, if their components can be read off almost every matrix, as in
+        elimination.
 
     Raises
     ------
@@ -109,13 +112,14 @@ class VariableProjection(Ridged):
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
     max_parameters: int | None = None
+    max_readable: int | None = None
 
     promise: ClassVar[type[StationaryPoint]] = StationaryPoint
     is_joint: ClassVar[bool] = False
     takes_weights: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        self._check_ridge(counts=("starts", "max_steps"), limits=("max_parameters",))
+        self._check_ridge(counts=("starts", "max_steps"), limits=("max_parameters", "max_readable"))
 
     @property
     def by_parts(self) -> bool:
@@ -133,10 +137,15 @@ class VariableProjection(Ridged):
                 "VariableProjection is to take prescribed values, which have a scale of their own, only "
                 f"where it is asked for; found {structure.n_prescribed}"
             )
-        if self.max_parameters is not None and structure.n_parameters > self.max_parameters:
+        if self.max_parameters is not None and not self._is_small(structure):
+            readable = (
+                ""
+                if self.max_readable is None
+                else f", or {self.max_readable} where components can be read off almost every matrix"
+            )
             return (
-                f"VariableProjection is to take products of at most {self.max_parameters} parameters; found "
-                f"{structure.n_parameters}"
+                f"VariableProjection is to take products of at most {self.max_parameters} parameters"
+                f"{readable}; found {structure.n_parameters}"
             )
         if self.seeks_ridge and structure.n_parameters > FORMED and not PairNewton.fits(structure.supports):
             return (
@@ -144,6 +153,11 @@ class VariableProjection(Ridged):
                 f"pairs of a few hundred rows and columns; found {structure.n_parameters}"
             )
         return None
+
+    def _is_small(self, structure: Structure) -> bool:
+        """Whether it has no more parameters than this solver is to take."""
+        count, readable = structure.n_parameters, self.max_readable or 0
+        return count <= (self.max_parameters or 0) or (count <= readable and structure.is_readable)
 
     def predict(self, structure: Structure) -> Cost:
         """Predict the cost of all starts and steps."""

@@ -49,6 +49,27 @@ def test_a_solver_asked_for_is_taken_or_says_why_not(case):
             assert refusal in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("supports", "taken"),
+    [
+        (fsmf.lu(9), fsmf.VariableProjection),
+        (fsmf.lu(30), fsmf.VariableProjection),
+        (fsmf.arrow(40), fsmf.QuasiNewton),
+        (fsmf.lu(300), fsmf.ALS),
+        (fsmf.kaleidoscope(32), fsmf.QuasiNewton),
+    ],
+    ids=["few parameters", "read off", "of middle size", "large", "many factors"],
+)
+def test_hard_supports_go_by_size(supports, taken):
+    assert type(choose(fsmf.analyze(supports))) is taken
+
+
+@pytest.mark.parametrize("n", [12, 40])
+def test_almost_every_matrix_is_eliminated_exactly(n):
+    A = np.random.default_rng(n).standard_normal((n, n))
+    assert fsmf.factorize(A, fsmf.lu(n)).relative_error < 1e-12
+
+
 def test_several_solvers_share_the_parts():
     case = BY_NAME["mixed"]
     F = solve(case.matrix(), case.supports, solver=[fsmf.BlockSVD(), fsmf.ALS(starts=1)])
