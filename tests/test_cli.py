@@ -171,7 +171,11 @@ class TestSolverOptions:
         for found, factor in zip(F.factors, expected.factors, strict=True):
             np.testing.assert_array_equal(found.toarray(), factor.toarray())
 
-    def test_options_reach_the_parts_that_take_them(self, mixed):
+    def test_options_reach_the_parts_that_take_them(self, here):
+        sides = zip((COLUMN, COLUMN.T), fsmf.arrow(4), strict=True)
+        np.savez("S.npz", *(linalg.block_diag(easy, hard.toarray()) for easy, hard in sides))
+        mixed = np.random.default_rng(0).standard_normal((7, 7))
+        np.save("A.npy", mixed)
         assert main(["factorize", "A.npy", "S.npz", "-q", "-o", "f.npz", "--max-steps", "1"]) == 1
         F = fsmf.load("f.npz")
         assert (F.solver, F.status) == ("VariableProjection + BlockSVD", fsmf.Status.OUT_OF_BUDGET)
