@@ -77,7 +77,7 @@ def ours(problem: Problem, target: float, budget: float) -> Outcome:
     """As where several matrices have the same supports: they were examined before."""
     fsmf = optional("fsmf")
     other, supports = np.ascontiguousarray(problem.A.T), fsmf.pair(problem.left, problem.right.T)
-    fsmf.factorize(other, supports, solver=fsmf.ALS(starts=1, max_sweeps=1))
+    fsmf.factorize(other, supports, solver=fsmf.ALS(starts=100, max_sweeps=500, max_seconds=_WARMING))
     return fresh(problem, target, budget)
 
 

@@ -67,15 +67,10 @@ def frobenius_norms(arrays: Sequence[Any]) -> list[float]:
 
 
 def norm_within(A: NDArray[Any], mask: NDArray[np.bool_]) -> float:
-    """Return ``‖A * mask‖_F`` for a finite matrix, some rows at a time."""
-    step = max(1, _PIECE // A.shape[1])
-    # One buffer for all: fresh memory costs more than what is done with it.
-    buffer = np.empty((min(step, len(A)), A.shape[1]), np.result_type(A.dtype, np.float64))
-    total = 0.0
+    """Return ``‖A * mask‖_F`` for a finite matrix, without forming the product."""
+    parts = (A.real, A.imag) if np.iscomplexobj(A) else (A,)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        for start in range(0, len(A), step):
-            some = A[start : start + step]
-            total += _square(np.multiply(some, mask[start : start + step], out=buffer[: len(some)]).ravel())
+        total = sum(float(np.einsum("ij,ij,ij->", P, P, mask, dtype=np.float64)) for P in parts)
     return math.sqrt(total) if _SAFE[0] < total < _SAFE[1] else frobenius_norm(A * mask)
 
 

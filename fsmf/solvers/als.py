@@ -309,16 +309,19 @@ class ALS(Ridged):
         return whole_solution(best, part.structure, status)
 
     def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[_Point]:
-        rng = np.random.default_rng(self.rng)
         if self.initial is not None:
             yield *problem.warm(self.initial, shape), None
-        yield problem.spectral(rng)
+        yield problem.spectral(self.rng)
+        rng = self.rng
+        if not isinstance(rng, np.random.Generator):
+            # Far from the numbers that the spectral start was made of.
+            rng = np.random.Generator(np.random.PCG64(rng).jumped())
         while True:
             yield *problem.random(rng), None
 
     def _ridge_path(self, problem: Problem, clock: Clock) -> _Point:
         """Start where factors stay small as long as they can: follow the minimisers of a vanishing ridge."""
-        point = problem.spectral(np.random.default_rng(self.rng))
+        point = problem.spectral(self.rng)
         quiet = replace(self, callback=None, max_sweeps=_PATH_SWEEPS)
         for fraction in _PATH:
             ridged = replace(problem, ridge=fraction * problem.norm)

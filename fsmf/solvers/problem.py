@@ -58,6 +58,9 @@ CANCELLED = 1e-4
 # When the norm of the factors is lowered: at most that many components, and rounds of all moves.
 MAX_MOVERS, ROUNDS = 1024, 50
 
+# Noise of up to so many values a side is kept.
+_KEPT = 1 << 16
+
 
 class Swept:
     """Sweep by exact solutions for one factor after the other."""
@@ -231,7 +234,7 @@ class PairProblem(Swept):
         dense.reshape(-1)[support.places()] = drawn(draw, support.nnz, self)
         return dense
 
-    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array, Array | None]:
+    def spectral(self, rng: int | np.random.Generator) -> tuple[Array, Array, Array | None]:
         """Take dominant singular vectors of each class's block of what the larger classes have left.
 
         X and Y, and what their product leaves of A.
@@ -348,17 +351,31 @@ def drawn(draw: Callable[[int], Array], size: int, problem: Any) -> Array:
     return ordinary_entry(problem.norm, problem.part.structure.shape) * values
 
 
-def spectral_noise(rng: np.random.Generator, problem: Any) -> tuple[Array, Array]:
+def spectral_noise(rng: int | np.random.Generator, problem: Any) -> tuple[Array, Array]:
     """Values of Xᵀ and of Y where a spectral start begins, and a little of which stays.
 
     For exact singular vectors can be a saddle point. Uniform numbers are drawn five times as fast as
-    Gaussian ones.
+    Gaussian ones; those of a seed are kept.
     """
-    left, right = (
-        drawn(lambda size: rng.random(size) - 0.5, support.nnz, problem)
-        for support in (problem.left, problem.right)
+    sizes = problem.left.nnz, problem.right.nnz
+    is_complex = space_of(problem.A).dtype(problem.A).kind == "c"
+    draw = _kept_noise if type(rng) is int and max(sizes) <= _KEPT else _noise
+    left, right = draw(rng, *sizes, is_complex)
+    entry = ordinary_entry(problem.norm, problem.part.structure.shape)
+    return entry * left, entry * right
+
+
+def _noise(rng: int | np.random.Generator, left: int, right: int, is_complex: bool) -> tuple[Array, Array]:
+    rng = np.random.default_rng(rng)
+    one, other = (
+        rng.random(size) - 0.5 + (1j * (rng.random(size) - 0.5) if is_complex else 0.0)
+        for size in (left, right)
     )
-    return left, right
+    return one, other
+
+
+# To make a generator takes a tenth of a small start.
+_kept_noise = lru_cache(maxsize=16)(_noise)
 
 
 def ordinary_entry(norm: float, shape: tuple[int, ...]) -> float:

@@ -206,13 +206,13 @@ class DevicePairProblem:
         left, right = (drawn(rng.standard_normal, F.nnz, self) for F in (self.left, self.right))
         return self._dense(left, self.left), self._dense(right, self.right)
 
-    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array, None]:
+    def spectral(self, rng: int | np.random.Generator) -> tuple[Array, Array, None]:
         """Take near dominant singular vectors of each component's block, a portion of components at a time.
 
         Those of large blocks come first, and each portion meets what the earlier ones leave of A.
         """
         xp, put, classes = self.space.xp, self.space.put, self.part.structure.classes
-        X, Y = self.random(rng)
+        X, Y = self.random(np.random.default_rng(rng))
         inside = [self._dense(np.ones(F.nnz), F) for F in (self.left, self.right)]
         order = classes.members.take(np.argsort(-classes.areas, kind="stable")).indices
         rest, pieces = self.A, []

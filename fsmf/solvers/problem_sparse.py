@@ -266,7 +266,7 @@ class SparsePairProblem(Swept):
         left, right = (drawn(rng.standard_normal, support.nnz, self) for support in (self.left, self.right))
         return left, right
 
-    def spectral(self, rng: np.random.Generator) -> tuple[Array, Array, Array | None]:
+    def spectral(self, rng: int | np.random.Generator) -> tuple[Array, Array, Array | None]:
         """Take dominant singular vectors of each class's block of what the larger classes have left.
 
         X and Y; what they leave of A is not held.
