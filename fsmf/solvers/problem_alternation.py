@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.factorization import Status
@@ -84,8 +85,9 @@ class Descent(Trail):
 
     @property
     def _stored(self) -> float:
-        """The objective, about, when the values are stored in the user's precision."""
-        return self.objective + self.rounding**2
+        """The objective, about, when the values are stored in the user's precision; in double they are."""
+        is_double = self.problem.eps == np.finfo(np.float64).eps
+        return self.objective if is_double else self.objective + self.rounding**2
 
     @property
     def is_settled(self) -> bool:

@@ -72,7 +72,7 @@ def test_components_of_a_generic_product_are_read_off(supports):
         assert np.allclose(X @ Y, left @ right)
 
 
-@pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.parametrize("n", [3, 10, 100])
 def test_what_has_no_best_product_is_approached_far(n):
     with pytest.warns(NotAttainedWarning, match="the factors are"):
         F = fsmf.factorize(np.eye(n)[::-1], fsmf.lu(n), solver=VariableProjection())
