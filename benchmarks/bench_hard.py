@@ -86,6 +86,10 @@ class Problem:
 Contender = Callable[[Problem, float], Trace]
 
 
+class PeerDied(RuntimeError):
+    """A contender's process ended before it had any result."""
+
+
 def falling(trace: Trace) -> Trace:
     """The running minimum."""
     best, found = math.inf, []
@@ -191,40 +195,44 @@ def adam(rate: float) -> Contender:
     return run
 
 
-def palm(backend: int) -> Contender:
+def palm(backend: int, *, start: str = "random") -> Contender:
     """Whole calls with more and more iterations, each timed alone: nothing is reported on the way.
 
-    Each is made in a process of its own, which some products end.
+    Each is made in a process of its own, which some products end. From random factors, or from the peer's own
+    default start.
     """
 
     def called(problem: Problem, iterations: int) -> tuple[float, float]:
         fact, params, proj = (optional(f"pyfaust.{name}") for name in ("fact", "factparams", "proj"))
-        rng = np.random.default_rng(iterations)
+        drawn = problem.random_factors(np.random.default_rng(iterations))
         settings = params.ParamsPalm4MSA(
             [proj.supp(S.astype(float), normalized=False) for S in problem.supports],
             params.StoppingCriterion(num_its=iterations),
-            init_facts=[np.asfortranarray(X) for X in problem.random_factors(rng)],
+            init_facts=[np.asfortranarray(X) for X in drawn] if start == "random" else None,
             no_normalization=True,
             no_lambda=backend == 2020,
         )
-        A, start = np.asfortranarray(problem.A), time.process_time()
+        A, began = np.asfortranarray(problem.A), time.process_time()
         F = fact.palm4msa(A, settings, backend=backend)
-        return time.process_time() - start, float(np.sum(np.abs(problem.A - F.toarray()) ** 2))
+        return time.process_time() - began, float(np.sum(np.abs(problem.A - F.toarray()) ** 2))
 
     def run(problem: Problem, seconds: float) -> Trace:
-        fork, trace, spent, iterations = multiprocessing.get_context("fork"), [], 0.0, 10
+        fork, trace, spent, iterations = multiprocessing.get_context("fork"), [], 0.0, 1
         while spent < seconds:
             here, there = fork.Pipe()
             child = fork.Process(target=lambda there=there, k=iterations: there.send(called(problem, k)))
             child.start()
             there.close()
             try:
-                took, found = here.recv()
+                trace.append(here.recv())
             except EOFError:
-                took, found = 0.1, math.inf
+                # It would die again.
+                child.join()
+                if not trace:
+                    raise PeerDied(f"its process ends with code {child.exitcode}") from None
+                break
             child.join()
-            trace.append((took, found))
-            spent, iterations = spent + took, 2 * iterations
+            spent, iterations = spent + trace[-1][0], 2 * iterations
         return falling(sorted(trace))
 
     return run
@@ -259,9 +267,12 @@ def raced(problem: Problem, seed: int, seconds: float, record: Path | None) -> d
         return known[0]
 
     def warm(run: Contender, seconds: float) -> Trace:
-        # What ran before leaves cold caches, and pages that a fork has shared.
-        run(Problem.random(3, 0), 0.05)
-        return run(problem, seconds)
+        try:
+            # What ran before leaves cold caches, and pages that a fork has shared.
+            run(Problem.random(3, 0), 0.05)
+            return run(problem, seconds)
+        except PeerDied:
+            return [(math.inf, math.inf)]
 
     traces = {OURS: warm(ours, seconds)}
     near = WITHIN * traces[OURS][-1][1]
