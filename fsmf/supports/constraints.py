@@ -239,35 +239,35 @@ class OnSupport(Constraint):
            [3, 4]])
     """
 
-    _allowed: NDArray[np.bool_]
+    allowed: NDArray[np.bool_]
 
     def __init__(self, support: Any) -> None:
         plain = isinstance(support, np.ndarray) and support.dtype == bool
         allowed = support.copy() if plain else as_support(support).toarray()
         allowed.flags.writeable = False
         super().__init__(allowed.shape)
-        object.__setattr__(self, "_allowed", allowed)
+        object.__setattr__(self, "allowed", allowed)
 
     def margin(self, x: Array, outside: Array) -> float:
         """Return minus the largest magnitude at the places allowed where x is zero."""
-        return -float(np.where((x != 0) | ~self._allowed, 0.0, np.abs(outside)).max())
+        return -float(np.where((x != 0) | ~self.allowed, 0.0, np.abs(outside)).max())
 
     def quotas(self) -> Quotas:
         """Return the places allowed as a group with room for all, and the others as one with none."""
-        room = np.array([int(self._allowed.sum()), 0])
-        return Quotas((~self._allowed).astype(np.int64), room, room)
+        room = np.array([int(self.allowed.sum()), 0])
+        return Quotas((~self.allowed).astype(np.int64), room, room)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, OnSupport) and np.array_equal(self._allowed, other._allowed)
+        return isinstance(other, OnSupport) and np.array_equal(self.allowed, other.allowed)
 
     def __hash__(self) -> int:
-        return hash((self.shape, int(self._allowed.sum())))
+        return hash((self.shape, int(self.allowed.sum())))
 
     def __repr__(self) -> str:
-        return f"OnSupport({self.shape}, {int(self._allowed.sum())} places)"
+        return f"OnSupport({self.shape}, {int(self.allowed.sum())} places)"
 
     def _kept(self, M: Array) -> NDArray[np.bool_]:
-        return self._allowed
+        return self.allowed
 
     def _resized(self, resize: Resize) -> OnSupport:
         return self

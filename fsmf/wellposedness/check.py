@@ -18,7 +18,7 @@ from fsmf.supports.support import Supports
 from fsmf.wellposedness.below_targets import find_rank_below
 from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.contractions import find_contracted
-from fsmf.wellposedness.joins import Joined, join, reach
+from fsmf.wellposedness.joins import Joined, as_pair, join, reach
 from fsmf.wellposedness.lifting import Lifted, lift
 from fsmf.wellposedness.minors import find_corner, find_minor, images_of, witness_of
 from fsmf.wellposedness.pattern import Pattern
@@ -32,7 +32,6 @@ from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_t
 from fsmf.wellposedness.union_check import check_union
 from fsmf.wellposedness.unions import NoMember
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
-from fsmf.wellposedness.verification import as_pair
 from fsmf.wellposedness.witnesses import Witness
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ from fsmf.errors import RefusedError
 from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.equations import System, exact_entries
+from fsmf.wellposedness.identities import n_off
 from fsmf.wellposedness.rational import Entries
 from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve
-from fsmf.wellposedness.witnesses import Polynomial, Witness, components, is_within
+from fsmf.wellposedness.witnesses import Polynomial, Witness, components
 
 __all__ = [
     "Attainable",
@@ -56,8 +57,7 @@ class Attainable:
     def verify(self) -> Verification:
         """Multiply the factors, and compare with the matrix."""
         left, right = self.supports
-        off = sum(not is_within(left, i, k) for i, k, _ in self.X)
-        off += sum(not is_within(right, k, j) for k, j, _ in self.Y)
+        off = n_off(left, ((i, k) for i, k, _ in self.X)) + n_off(right, ((k, j) for k, j, _ in self.Y))
         product = _product(self.X, self.Y)
         same = product == {(i, j): value for i, j, value in self.target if value}
         return Verification(

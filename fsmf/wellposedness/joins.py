@@ -17,9 +17,9 @@ from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.search import filling_proof, freeing_proof
 from fsmf.wellposedness.splits import Split
-from fsmf.wellposedness.verification import verify_proof
+from fsmf.wellposedness.verification import makes_everything, verify_proof
 
-__all__ = ["Joined", "find_filling", "join", "makes_everything", "reach"]
+__all__ = ["Joined", "as_pair", "find_filling", "join", "reach"]
 
 # Larger products are not laid out.
 _PLACES = 4_000_000
@@ -80,11 +80,12 @@ class Joined:
         return cls(joins, kind.from_dict(data["rest"]))
 
 
-def makes_everything(proof: Proof) -> bool:
-    """Return whether a proof that products are closed says that they are all matrices on their reach."""
-    if proof.theorem == "transposed":
-        return len(proof.parts) == 1 and makes_everything(proof.parts[0])
-    return proof.theorem in ("free", "fill") and not proof.parts and not proof.data.get("groups")
+def as_pair(supports: Supports) -> Supports:
+    """Return a pair with the same products: the supports themselves, or a diagonal and the only factor."""
+    if len(supports) != 1:
+        return supports
+    diagonal = range(supports.shape[0])
+    return Supports((Support.from_coordinates(diagonal, diagonal, shape=(len(diagonal),) * 2), *supports))
 
 
 def find_filling(pair: Supports) -> Proof | None:

@@ -12,6 +12,7 @@ from scipy import sparse
 
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.identities import n_misplaced
 from fsmf.wellposedness.joins import reach
 from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.rational import (
@@ -22,7 +23,7 @@ from fsmf.wellposedness.rational import (
     evaluated,
     product_of_curves,
 )
-from fsmf.wellposedness.witnesses import is_within, misplaced
+from fsmf.wellposedness.witnesses import is_within
 
 __all__ = ["Lifted", "lift"]
 
@@ -77,7 +78,7 @@ class Lifted:
         checks = [Check("place of the split", "between factors", self.split, inside)]
         if not inside:
             return Verification(tuple(checks))
-        off = sum(map(misplaced, self.supports, self.factors))
+        off = sum(map(n_misplaced, self.supports, self.factors))
         checks.append(Check("entries off the supports", 0, off, not off))
         sides = (self.supports[: self.split], self.supports[self.split :])
         wide = all(

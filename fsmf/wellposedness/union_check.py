@@ -14,20 +14,12 @@ from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.elimination import Unattainable, membership
 from fsmf.wellposedness.joins import find_filling, reach
 from fsmf.wellposedness.lifting import Lifted
+from fsmf.wellposedness.members import Bools, is_listed, kinds_on, meeting, most_at_once
 from fsmf.wellposedness.pair_proofs import PairProof
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rational import Entries
-from fsmf.wellposedness.uncrossing import Uncrossed, cancelling, limits_that_escape, uncrossing_keeps
-from fsmf.wellposedness.unions import (
-    Bools,
-    EveryMember,
-    Lines,
-    NoMember,
-    OneMember,
-    is_listed,
-    kinds_on,
-    meeting,
-)
+from fsmf.wellposedness.uncrossing import Escaping, absorb, cancelling, uncross
+from fsmf.wellposedness.unions import EveryMember, Lines, NoMember, OneMember
 from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.witnesses import Polynomial
 
@@ -37,6 +29,8 @@ Verdict = WellPosed | IllPosed | Undecided
 
 # Kinds of pairs, and components, that are gone through one by one.
 _KINDS, _COMPONENTS = 3000, 5
+# Pairs of supports whose limits are gone through.
+_PAIRS = 3000
 # Seconds for one question, whether a pair makes a matrix.
 _SECONDS = 0.5
 _TRIED = ("components on one line", "one choice of supports that makes every matrix")
@@ -62,16 +56,18 @@ def check_union(
     WellPosed, IllPosed or Undecided
         For the constraints.
     """
-    if Lines().verify(constraints):
-        return WellPosed(constraints, Lines())
+    lines = _find_lines(constraints)
+    if lines:
+        return WellPosed(constraints, lines)
     if len(constraints) != 2:
         reason = f"There are {len(constraints)} factors whose supports are not given"
         return Undecided(constraints, reason, _TRIED[:1])
     one = _find_one(constraints)
     if one:
         return WellPosed(constraints, one)
-    if uncrossing_keeps(constraints):
-        return WellPosed(constraints, Uncrossed())
+    uncrossed = uncross(constraints)
+    if uncrossed:
+        return WellPosed(constraints, uncrossed)
     left, right = (meeting(constraint) for constraint in constraints)
     inner = constraints[0].shape[1]
     if left is None or right is None or inner > _COMPONENTS:
@@ -98,10 +94,13 @@ def check_union(
             n_open += 1
     if not ill and not n_open:
         return WellPosed(constraints, EveryMember(tuple(closed)))
-    if Uncrossed().verify(constraints):
-        return WellPosed(constraints, Uncrossed())
+    escaping: list[Escaping] = []
+    if inner == 2 and len(left) * len(right) <= _PAIRS:
+        absorbed, escaping = absorb(left, right)
+        if not escaping:
+            return WellPosed(constraints, absorbed)
     # The target of one pair may be a product on another: then the next one is looked at.
-    for member in _limits(constraints, ill, left, right):
+    for member in _limits(ill, escaping):
         found = _no_member(constraints, member, left, right, deadline)
         if found:
             return IllPosed(constraints, found)
@@ -109,6 +108,24 @@ def check_union(
     said += [f"{n_open} open"] if n_open else []
     reason = f"{', '.join(said)}; a limit that is no product on one may be one on another"
     return Undecided(constraints, reason[0].upper() + reason[1:], _TRIED_ON_ALL)
+
+
+def _find_lines(constraints: Constraints) -> Lines | None:
+    """One row or one column for each component, or one component, or one factor."""
+    if len(constraints) == 1 or (len(constraints) == 2 and constraints[0].shape[1] == 1):
+        return Lines()
+    if len(constraints) > 2:
+        return None
+    left, right = constraints
+    lines = []
+    for k in range(right.shape[0]):
+        if most_at_once(left, k) <= 1:
+            lines.append("row")
+        elif most_at_once(right, k, by_rows=True) <= 1:
+            lines.append("column")
+        else:
+            return None
+    return Lines(tuple(lines))
 
 
 def _find_one(constraints: Constraints) -> OneMember | None:
@@ -136,19 +153,16 @@ def _candidates(constraint: Constraint) -> list[Bools]:
     return list(found.values())
 
 
-def _limits(
-    constraints: Constraints, ill: list[IllPosed], left: list[Bools], right: list[Bools]
-) -> Iterator[PairProof]:
+def _limits(ill: list[IllPosed], escaping: list[Escaping]) -> Iterator[PairProof]:
     """Limits of pairs that these do not make."""
     for verdict in ill:
         assert not isinstance(verdict.proof, Lifted | NoMember)
         yield verdict.proof
-    if constraints[0].shape[1] == 2:
-        for escaping in limits_that_escape(constraints, left, right):
-            curve = cancelling(escaping)
-            found = membership(curve.target, curve.supports, max_seconds=_SECONDS)
-            if isinstance(found, Unattainable):
-                yield replace(curve, cofactors=found.cofactors)
+    for limits in escaping:
+        curve = cancelling(limits)
+        found = membership(curve.target, curve.supports, max_seconds=_SECONDS)
+        if isinstance(found, Unattainable):
+            yield replace(curve, cofactors=found.cofactors)
 
 
 def _no_member(

@@ -2,88 +2,95 @@
 
 Products whose factors meet the constraints are the union of those on the supports that meet them, finitely
 many. The union is closed if each is, and may be if not: another support may make what one has as a limit.
+
+Checks read constraints from their definitions, see ``fsmf.wellposedness.allowances``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from itertools import permutations, product
+from itertools import product
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
-from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport, RowColumnSparse
-from fsmf.supports.sparsity import NM, BlockSparse, ColumnSparse, KSparse, RowSparse
-from fsmf.supports.support import Support, Supports
-from fsmf.wellposedness.joins import makes_everything
+from fsmf.supports.constraints import Constraints
+from fsmf.supports.support import Support, Supports, as_support
+from fsmf.wellposedness.allowances import (
+    Cells,
+    cells,
+    component_sets,
+    fits_within,
+    largest_choices,
+    meets,
+    most_on_line,
+    rectangles,
+    standard_form,
+)
 from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rational import Entries, RationalFunction
-from fsmf.wellposedness.verification import verify_proof
+from fsmf.wellposedness.verification import makes_everything, verify_proof
 from fsmf.wellposedness.witnesses import Polynomial, Witness
 
-__all__ = [
-    "EveryMember",
-    "Lines",
-    "NoMember",
-    "OneMember",
-    "constraints_from_list",
-    "constraints_to_list",
-    "is_listed",
-    "kind_of",
-    "kinds_on",
-    "meeting",
-    "most_at_once",
-]
-
-_CONSTRAINTS: dict[str, Any] = {
-    kind.__name__: kind for kind in (BlockSparse, ColumnSparse, Free, KSparse, NM, RowColumnSparse, RowSparse)
-}
-
-# Constraints on more places are not gone through, support by support.
-_PLACES = 12
-
-# The supports of a pair up to the order of rows, columns and components: for each row the components that it
-# lies in, and for each column.
-Kind = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
-Bools = NDArray[np.bool_]
+__all__ = ["EveryMember", "Lines", "NoMember", "OneMember", "pair_from_list", "pair_to_list", "too_many"]
 
 
 @dataclass(frozen=True)
 class Lines:
     """Prove that products are a union of coordinate subspaces, or of matrices of rank one, and closed.
 
+    Attributes
+    ----------
+    lines : tuple of str
+        For each component "row" or "column": of these it has at most one, whatever supports are chosen. None
+        are named where there is one component, or one factor.
+
     Notes
     -----
-    **Guarantee.** If each component has at most one row, the rows of a product are chosen independently, and
-    row i is anything on the columns of its components: products on given supports are all matrices on their
-    reach. Likewise with columns. With one component they are the matrices of rank one on its rectangle. A
+    **Guarantee.** Products on given supports are sums of what the components make. One with a single row
+    makes anything on its columns there, one with a single column anything on its rows: a coordinate subspace
+    each, and their sum is one. With one component products are the matrices of rank one on its rectangle. A
     finite union of closed sets is closed.
     """
+
+    lines: tuple[str, ...] = ()
 
     reason = "whatever supports are chosen, each component has one row or one column, or there is just one"
 
     def verify(self, constraints: Constraints) -> Verification:
         """Count the components, and the places that each may have at most."""
         inner = constraints[0].shape[1]
-        most = min(most_at_once(constraints[0]), most_at_once(constraints[-1], by_rows=True))
-        holds = len(constraints) == 1 or (len(constraints) == 2 and (inner == 1 or most <= 1))
-        found = f"{len(constraints)} factors, {inner} components of {most} or more"
-        return Verification((Check("one line or one component", "so", found, holds),))
+        if not self.lines:
+            single = len(constraints) == 1 or (len(constraints) == 2 and inner == 1)
+            found = f"{len(constraints)} factors, {inner} components"
+            return Verification((Check("one factor or one component", "so", found, single),))
+        stated = len(constraints) == 2 and len(self.lines) == inner
+        checks = [Check("components with a line", inner, len(self.lines), stated)]
+        if stated:
+            left, right = constraints
+            wrong = sum(
+                not (
+                    (line == "row" and most_on_line(left, 1, k) <= 1)
+                    or (line == "column" and most_on_line(right, 0, k) <= 1)
+                )
+                for k, line in enumerate(self.lines)
+            )
+            checks.append(Check("components that may have more than one line", 0, wrong, not wrong))
+        return Verification(tuple(checks))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return nothing: the constraints say it."""
-        return {}
+        """Return the proof as lists and strings, as JSON takes them."""
+        return {"lines": list(self.lines)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build the proof from what `to_dict` returned."""
-        return cls()
+        return cls(tuple(map(str, data["lines"])))
 
 
 @dataclass(frozen=True)
@@ -115,12 +122,12 @@ class OneMember:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the proof as lists, numbers and strings, as JSON takes them."""
-        return {"member": _pair_to_list(self.member), "proof": self.proof.to_dict()}
+        return {"member": pair_to_list(self.member), "proof": self.proof.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build the proof from what `to_dict` returned."""
-        return cls(_pair_from_list(data["member"]), Proof.from_dict(data["proof"]))
+        return cls(pair_from_list(data["member"]), Proof.from_dict(data["proof"]))
 
 
 @dataclass(frozen=True)
@@ -130,8 +137,8 @@ class EveryMember:
     Attributes
     ----------
     members : tuple of (Supports, Proof)
-        One pair for each kind, up to the order of rows, columns and components, with its proof. Each pair
-        that meets the constraints is of one of these kinds, or part of such a pair.
+        One pair for each kind, up to the order of rows, columns and components, with its proof. Each pair of
+        largest supports that meet the constraints is of one of these kinds.
     """
 
     members: tuple[tuple[Supports, Proof], ...]
@@ -140,11 +147,16 @@ class EveryMember:
 
     def verify(self, constraints: Constraints) -> Verification:
         """Check each proof, and go through all supports that meet the constraints."""
-        known = {kind_of(*(support.toarray() for support in pair)) for pair, _ in self.members}
-        left, right = (meeting(constraint) for constraint in constraints)
-        if left is None or right is None:
-            return Verification((Check("supports", "few enough to go through", "too many", False),))
-        unknown = sum(kind not in known for kind in kinds_on(left, right))
+        choices = _choices(constraints)
+        if choices is None:
+            return Verification((too_many(),))
+        known = {_form(I, J) for (I, J), _ in self.members}
+        m, (inner, n) = constraints[0].shape[0], constraints[1].shape
+        left, right = choices
+        # Where rows, or columns, are put in order, few choices are left.
+        lefts = {component_sets(I, 0, m) for I in left}
+        rights = {component_sets(J, 1, n) for J in right}
+        unknown = sum(standard_form(I, J, inner) not in known for I, J in product(lefts, rights))
         checks = [Check("kinds of supports without a proof", 0, unknown, not unknown)]
         for pair, proof in self.members:
             checks += verify_proof(pair, proof).checks
@@ -152,12 +164,12 @@ class EveryMember:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the proof as lists, numbers and strings, as JSON takes them."""
-        return {"members": [[_pair_to_list(pair), proof.to_dict()] for pair, proof in self.members]}
+        return {"members": [[pair_to_list(pair), proof.to_dict()] for pair, proof in self.members]}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build the proof from what `to_dict` returned."""
-        return cls(tuple((_pair_from_list(p), Proof.from_dict(proof)) for p, proof in data["members"]))
+        return cls(tuple((pair_from_list(p), Proof.from_dict(proof)) for p, proof in data["members"]))
 
 
 @dataclass(frozen=True)
@@ -173,7 +185,7 @@ class NoMember:
     others : tuple of (Supports, cofactors)
         Pairs on the rows and columns in which the matrix is not zero, each with cofactors of an identity
         Σ c_ij (XY − B)_ij = 1. Each pair that meets the constraints is, on these rows and columns, within one
-        of them, up to the order of components.
+        of them, up to the order of components, or has a nonzero of the matrix out of reach.
     """
 
     supports: Constraints
@@ -201,17 +213,21 @@ class NoMember:
     def verify(self) -> Verification:
         """Check the curve of the member, and that no pair that meets the constraints makes the matrix."""
         checks = [_meets(self.supports, self.member.supports), *self.member.verify().checks]
-        left, right = (meeting(constraint) for constraint in self.supports)
-        if left is None or right is None:
-            return Verification((*checks, Check("supports", "few enough to go through", "too many", False)))
+        choices = _choices(self.supports)
+        if choices is None:
+            return Verification((*checks, too_many()))
         rows, columns = sorted({i for i, _, _ in self.target}), sorted({j for _, j, _ in self.target})
-        listed = [tuple(support.toarray() for support in pair) for pair, _ in self.others]
-        missing = sum(
-            not is_listed(I[rows], J[:, columns], listed, self.target, rows, columns)
-            for I, J in product(left, right)
-        )
-        checks.append(Check("supports that are not excluded", 0, missing, not missing))
+        inner = self.supports[0].shape[1]
+        listed = [rectangles(cells(I), cells(J), J.shape[0]) for (I, J), _ in self.others]
         here = tuple((rows.index(i), columns.index(j), value) for i, j, value in self.target)
+        lefts = {frozenset((rows.index(i), k) for i, k in I if i in rows) for I in choices[0]}
+        rights = {frozenset((k, columns.index(j)) for k, j in J if j in columns) for J in choices[1]}
+        missing = 0
+        for I, J in product(lefts, rights):
+            choice = rectangles(I, J, inner)
+            reached = all(any(R >> i & 1 and C >> j & 1 for R, C in choice) for i, j, _ in here)
+            missing += reached and not any(fits_within(choice, other) for other in listed)
+        checks.append(Check("supports that are not excluded", 0, missing, not missing))
         for pair, cofactors in self.others:
             checks += Witness(pair[0], pair[1], here, (), (), cofactors).verify_identity().checks
         return Verification(tuple(checks))
@@ -230,128 +246,37 @@ class NoMember:
         return cls(supports, kind.from_dict(data["member"]), others)
 
 
-def meeting(constraint: Constraint) -> list[Bools] | None:
-    """Return the largest supports that meet a constraint, or None if there are too many places.
-
-    Parameters
-    ----------
-    constraint : Constraint
-        On a matrix.
-
-    Returns
-    -------
-    list of ndarray of bool, or None
-        None of them within another; every array that meets the constraint has its nonzeros within one.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> len(meeting(fsmf.KSparse((2, 2), 3)))
-    4
-    """
-    if isinstance(constraint, Free | OnSupport):
-        return [constraint.places(np.ones(constraint.shape))]
-    if constraint.size > _PLACES:
-        return None
-    found: list[Bools] = []
-    masks = sorted(range(1 << constraint.size), key=int.bit_count, reverse=True)
-    held: list[int] = []
-    for mask in masks:
-        if any(mask & other == mask for other in held):
-            continue
-        chosen = np.array([mask >> p & 1 for p in range(constraint.size)], dtype=bool)
-        places = chosen.reshape(constraint.shape)
-        if constraint.contains(places):
-            held.append(mask)
-            found.append(places)
-    return found
+def too_many() -> Check:
+    """Return the check that fails where supports would have to be gone through, and are too many."""
+    return Check("supports", "few enough to go through", "too many", False)
 
 
-def constraints_to_list(constraints: Constraints) -> list[dict[str, Any]]:
-    """Return constraints as lists, numbers and strings, as JSON takes them."""
-    return [
-        {"kind": "OnSupport", "places": one.places(np.ones(one.shape)).astype(int).tolist()}
-        if isinstance(one, OnSupport)
-        else {"kind": type(one).__name__, **asdict(one)}
-        for one in constraints
-    ]
-
-
-def constraints_from_list(data: Sequence[Mapping[str, Any]]) -> Constraints:
-    """Build constraints from what `constraints_to_list` returned."""
-    found = []
-    for item in data:
-        numbers = {name: value for name, value in item.items() if name != "kind"}
-        if item["kind"] == "OnSupport":
-            found.append(OnSupport(np.array(numbers["places"], dtype=bool)))
-            continue
-        numbers["shape"] = tuple(numbers["shape"])
-        found.append(_CONSTRAINTS[item["kind"]](**numbers))
-    return Constraints(found)
-
-
-def kind_of(left: Bools, right: Bools) -> Kind:
-    """Return a pair up to the order of rows, columns and components: the first of all orders."""
-    r = left.shape[1]
-    return min(_sorted_sides(left[:, list(order)], right[list(order)]) for order in permutations(range(r)))
-
-
-def kinds_on(left: Sequence[Bools], right: Sequence[Bools]) -> dict[Kind, Supports]:
-    """Return the kinds of all pairs of a support from the left and one from the right, and a pair of each."""
-    # Rows and columns are put in order first: few arrays are left then.
-    lefts = {tuple(sorted(map(tuple, I.tolist()))): I for I in left}.values()
-    rights = {tuple(sorted(map(tuple, J.T.tolist()))): J for J in right}.values()
-    found = {kind_of(I, J): (I, J) for I, J in product(lefts, rights)}
-    return {kind: Supports(map(Support, pair)) for kind, pair in found.items()}
-
-
-def is_listed(
-    I: Bools,
-    J: Bools,
-    listed: Sequence[tuple[Bools, ...]],
-    target: Entries[Fraction],
-    rows: Sequence[int],
-    columns: Sequence[int],
-) -> bool:
-    """Return whether a pair misses a nonzero of the target, or is within a listed pair up to an order."""
-    reach = I.astype(int) @ J.astype(int)
-    if any(not reach[rows.index(i), columns.index(j)] for i, j, _ in target):
-        return True
-    orders = [list(order) for order in permutations(range(I.shape[1]))]
-    return any(
-        not (I[:, order] & ~left).any() and not (J[order] & ~right).any()
-        for left, right in listed
-        for order in orders
-    )
-
-
-def most_at_once(constraint: Constraint, *, by_rows: bool = False) -> int:
-    """Return how many places of one column, or of one row, an array may have at most."""
-    m, n = constraint.shape
-    most = 0
-    for k in range(m if by_rows else n):
-        M = np.zeros((m, n))
-        M[(k, slice(None)) if by_rows else (slice(None), k)] = 1
-        most = max(most, int(constraint.places(M).sum()))
-    return most
-
-
-def _sorted_sides(left: Bools, right: Bools) -> Kind:
-    rows, columns = (tuple(sorted(map(tuple, side.astype(int).tolist()))) for side in (left, right.T))
-    return rows, columns
-
-
-def _meets(constraints: Constraints, pair: Supports) -> Check:
-    holds = len(constraints) == len(pair) and all(
-        constraint.shape == support.shape and constraint.contains(support.toarray())
-        for constraint, support in zip(constraints, pair, strict=True)
-    )
-    return Check("the supports", "meet the constraints", "so" if holds else "do not", holds)
-
-
-def _pair_to_list(pair: Supports) -> list[Any]:
+def pair_to_list(pair: Supports) -> list[Any]:
+    """Return two supports as lists of 0 and 1."""
     return [support.toarray().astype(int).tolist() for support in pair]
 
 
-def _pair_from_list(data: Sequence[Any]) -> Supports:
-    return Supports(Support(np.array(side, dtype=bool)) for side in data)
+def pair_from_list(data: Any) -> Supports:
+    """Build two supports from what `pair_to_list` returned."""
+    left, right = data
+    return Supports(as_support(np.array(side)) for side in (left, right))
+
+
+def _choices(constraints: Constraints) -> tuple[list[Cells], list[Cells]] | None:
+    """The largest supports that meet each of two constraints."""
+    if len(constraints) != 2:
+        return None
+    left, right = (largest_choices(one) for one in constraints)
+    return None if left is None or right is None else (left, right)
+
+
+def _form(left: Support, right: Support) -> tuple[tuple[int, ...], ...]:
+    """The standard form of a pair."""
+    rows = component_sets(cells(left), 0, left.shape[0])
+    columns = component_sets(cells(right), 1, right.shape[1])
+    return standard_form(rows, columns, right.shape[0])
+
+
+def _meets(constraints: Constraints, pair: Supports) -> Check:
+    holds = meets(constraints, pair)
+    return Check("the supports", "meet the constraints", "so" if holds else "do not", holds)

@@ -15,26 +15,21 @@ from fsmf.errors import FileFormatError
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.chains import Chain
-from fsmf.wellposedness.joins import Joined
+from fsmf.wellposedness.constraint_lists import constraints_from_list, constraints_to_list
+from fsmf.wellposedness.joins import Joined, as_pair
 from fsmf.wellposedness.lifting import Lifted
 from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.splits import Split
-from fsmf.wellposedness.uncrossing import Uncrossed
-from fsmf.wellposedness.unions import (
-    EveryMember,
-    Lines,
-    NoMember,
-    OneMember,
-    constraints_from_list,
-    constraints_to_list,
-)
-from fsmf.wellposedness.verification import as_pair, verify_proof
+from fsmf.wellposedness.uncrossed import Absorbed, Uncrossed
+from fsmf.wellposedness.unions import EveryMember, Lines, NoMember, OneMember
+from fsmf.wellposedness.verification import verify_proof
 
 __all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
 
-_PROOFS = (Proof, Chain, Split, Joined, Lines, OneMember, EveryMember, Uncrossed)
+UnionProof = Lines | OneMember | EveryMember | Uncrossed | Absorbed
+_PROOFS = (Proof, Chain, Split, Joined, Lines, OneMember, EveryMember, Uncrossed, Absorbed)
 # Entries of a target that are printed.
 _SHOWN = 8
 
@@ -87,7 +82,8 @@ class WellPosed(Verdict):
         The supports, left to right.
     proof : Proof, Chain, Split or Joined
         Why products form a closed set: a tree of theorems, a chain of Kronecker patterns, groups that share
-        no place, or neighbours that count as one. For constraints Lines, OneMember, EveryMember or Uncrossed.
+        no place, or neighbours that count as one. For constraints Lines, OneMember, EveryMember, Uncrossed or
+        Absorbed.
 
     Notes
     -----
@@ -104,7 +100,7 @@ class WellPosed(Verdict):
     (True, True)
     """
 
-    proof: Proof | Chain | Split | Joined | Lines | OneMember | EveryMember | Uncrossed
+    proof: Proof | Chain | Split | Joined | UnionProof
 
     answer: ClassVar[str] = "WellPosed"
     headline: ClassVar[str] = "every matrix has a best product on these supports"
@@ -155,11 +151,11 @@ class WellPosed(Verdict):
         """Check every step of the proof from the supports and the theorems alone."""
         supports, proof = self.supports, self.proof
         if isinstance(supports, Constraints):
-            if isinstance(proof, Lines | OneMember | EveryMember | Uncrossed):
+            if isinstance(proof, UnionProof):
                 return proof.verify(supports)
         elif isinstance(proof, Proof):
             return verify_proof(supports, proof)
-        elif not isinstance(proof, Lines | OneMember | EveryMember | Uncrossed):
+        elif not isinstance(proof, UnionProof):
             return proof.verify(supports)
         return Verification((Check("proof", "of such a question", "of another kind", False),))
 

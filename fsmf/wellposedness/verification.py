@@ -20,7 +20,7 @@ from fsmf.wellposedness.covers import is_cover
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 
-__all__ = ["as_pair", "verify_proof"]
+__all__ = ["makes_everything", "verify_proof"]
 
 Kind = frozenset[int]
 
@@ -51,14 +51,6 @@ class _Question(NamedTuple):
         return self.T.row_sets()
 
 
-def as_pair(supports: Supports) -> Supports:
-    """Return a pair with the same products: the supports themselves, or a diagonal and the only factor."""
-    if len(supports) != 1:
-        return supports
-    diagonal = range(supports.shape[0])
-    return Supports((Support.from_coordinates(diagonal, diagonal, shape=(len(diagonal),) * 2), *supports))
-
-
 def verify_proof(supports: Supports, proof: Proof) -> Verification:
     """Check that a proof is one, and that it speaks of these supports.
 
@@ -79,7 +71,7 @@ def verify_proof(supports: Supports, proof: Proof) -> Verification:
     **Cost.** A few passes over the nonzeros, and for each node at most what its search took.
     """
     try:
-        same = _read(proof.pattern) == _pattern(as_pair(supports))
+        same = _read(proof.pattern) == _pattern(supports)
     except ValueError:
         same = False
     checks = [Check("pattern of the supports", "as stated", *_found(same))]
@@ -92,6 +84,13 @@ def verify_proof(supports: Supports, proof: Proof) -> Verification:
             holds = False
         checks.append(Check(f"theorem “{node.theorem}”", "applies", *_found(holds, "applies")))
     return Verification(tuple(checks))
+
+
+def makes_everything(proof: Proof) -> bool:
+    """Return whether a proof that products are closed says that they are all matrices on their reach."""
+    if proof.theorem == "transposed":
+        return len(proof.parts) == 1 and makes_everything(proof.parts[0])
+    return proof.theorem in ("free", "fill") and not proof.parts and not proof.data.get("groups")
 
 
 def _found(holds: bool, word: str = "as stated") -> tuple[str, bool]:
@@ -122,7 +121,7 @@ def _read(pattern: Pattern) -> _Question:
 
 def _pattern(supports: Supports) -> _Question:
     """The pattern of a pair, component by component and row by row."""
-    left, right = supports
+    left, right = supports if len(supports) != 1 else _after_a_diagonal(*supports)
     turned = left.T
     number: dict[tuple[bytes, bytes], int] = {}
     class_of: dict[int, int] = {}
@@ -144,6 +143,12 @@ def _pattern(supports: Supports) -> _Question:
         return tuple(counts), tuple(counts.values())
 
     return _Question(*kinds(left), *kinds(right.T), tuple(ranks))
+
+
+def _after_a_diagonal(support: Support) -> tuple[Support, Support]:
+    """Two factors with the products of one, which a diagonal scales row by row."""
+    m = support.shape[0]
+    return Support.from_coordinates(range(m), range(m), shape=(m, m)), support
 
 
 def _simplified(

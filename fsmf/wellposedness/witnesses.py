@@ -23,6 +23,14 @@ from scipy import sparse
 from fsmf.certificates import Check, Verification
 from fsmf.errors import FileFormatError, InputError
 from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.identities import (
+    Polynomial,
+    Variable,
+    identity_sum,
+    n_misplaced,
+    n_out_of_range,
+    n_unknown,
+)
 from fsmf.wellposedness.rational import (
     Entries,
     RationalFunction,
@@ -33,12 +41,7 @@ from fsmf.wellposedness.rational import (
     limit_of,
 )
 
-__all__ = ["Polynomial", "Variable", "Witness", "components", "is_within", "misplaced"]
-
-# An unknown entry of a factor: ("x", i, k) of the left one, ("y", k, j) of the right one.
-Variable = tuple[str, int, int]
-# A sum of terms: a coefficient, and the variables that it is multiplied by.
-Polynomial = tuple[tuple[Fraction, tuple[Variable, ...]], ...]
+__all__ = ["Polynomial", "Variable", "Witness", "components", "is_within"]
 
 _TERM = re.compile(r"([+-]?)(\d+(?:/\d+)?)?((?:\*?[xy]\d+_\d+)*)")
 _VARIABLE = re.compile(r"([xy])(\d+)_(\d+)")
@@ -143,8 +146,9 @@ class Witness:
         -----
         **Cost.** Multiplies the curve and the cofactors out: milliseconds to a second.
         """
-        off = self._misplaced()
-        limit = not off and self._limit_is_target()
+        off = n_out_of_range(self.shape, ((i, j) for i, j, _ in self.target))
+        off += n_misplaced(self.left, self.X) + n_misplaced(self.right, self.Y)
+        limit = not off and limit_of(self.factors) == {(i, j): value for i, j, value in self.target if value}
         return Verification(
             (
                 Check("entries off the supports", 0, off, not off),
@@ -161,8 +165,11 @@ class Witness:
         Verification
             True when no factors on the supports, real or complex, have the target as their product.
         """
-        misused = self._misused()
-        identity = "not looked for" if misused else self._identity()
+        misused = n_out_of_range(self.shape, ((i, j) for i, j, _ in self.cofactors))
+        misused += n_unknown(self.left, self.right, self.cofactors)
+        identity = (
+            "not looked for" if misused else identity_sum(self.left, self.right, self.target, self.cofactors)
+        )
         return Verification(
             (
                 Check("unknowns off the supports", 0, misused, not misused),
@@ -223,7 +230,11 @@ class Witness:
             tuple((to_class[k], to_column[j], function) for k, j, function in self.Y),
             tuple((to_row[i], to_column[j], _renamed(c, moved)) for i, j, c in self.cofactors),
         )
-        misplaced = result._misplaced()
+        misplaced = any(
+            not is_within(support, i, j)
+            for support, entries in zip(supports, result.factors, strict=True)
+            for i, j, _ in entries
+        )
         for i, j, _ in self.cofactors:
             here = [to_class[k] for k in components(self.left, self.right, i, j)]
             if misplaced or sorted(here) != components(left, right, to_row[i], to_column[j]):
@@ -292,69 +303,10 @@ class Witness:
         except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
             raise FileFormatError(f"this is no witness as to_dict writes it: {error!r}") from error
 
-    def _misplaced(self) -> int:
-        """How many entries of B and of the curve are repeated, or off what they may be in."""
-        target = [(i, j) for i, j, _ in self.target]
-        wrong = sum(i not in range(self.shape[0]) or j not in range(self.shape[1]) for i, j in target)
-        wrong += len(target) - len(set(target))
-        return wrong + misplaced(self.left, self.X) + misplaced(self.right, self.Y)
-
-    def _misused(self) -> int:
-        """How many cofactors are repeated or out of range, or unknowns in them off the supports."""
-        places = [(i, j) for i, j, _ in self.cofactors]
-        wrong = sum(i not in range(self.shape[0]) or j not in range(self.shape[1]) for i, j in places)
-        return (
-            wrong
-            + (len(places) - len(set(places)))
-            + sum(
-                not is_within(self.left if letter == "x" else self.right, i, j)
-                for _, _, cofactor in self.cofactors
-                for _, variables in cofactor
-                for letter, i, j in variables
-            )
-        )
-
-    def _limit_is_target(self) -> bool:
-        return limit_of(self.factors) == {(i, j): value for i, j, value in self.target if value}
-
-    def _identity(self) -> str:
-        """What the sum of the identity is, as a polynomial."""
-        from sympy import QQ, ring
-
-        entries = {(i, j): components(self.left, self.right, i, j) for i, j, _ in self.cofactors}
-        names = {f"x{i}_{k}" for (i, _), ks in entries.items() for k in ks}
-        names |= {f"y{k}_{j}" for (_, j), ks in entries.items() for k in ks}
-        names |= {_name(v) for _, _, c in self.cofactors for _, variables in c for v in variables}
-        R, *generators = ring(sorted(names) or ["x"], QQ)
-        unknown = dict(zip(sorted(names), generators, strict=False))
-        values = {(i, j): value for i, j, value in self.target}
-
-        def number(value: Fraction) -> Any:
-            return R(QQ(*value.as_integer_ratio()))
-
-        total = R(0)
-        for i, j, polynomial in self.cofactors:
-            residual = sum((unknown[f"x{i}_{k}"] * unknown[f"y{k}_{j}"] for k in entries[i, j]), R(0))
-            residual -= number(values.get((i, j), Fraction(0)))
-            cofactor = R(0)
-            for coefficient, variables in polynomial:
-                term = number(coefficient)
-                for variable in variables:
-                    term *= unknown[_name(variable)]
-                cofactor += term
-            total += cofactor * residual
-        return str(total) if len(total) < 10 else f"a polynomial of {len(total)} terms"
-
 
 def _name(variable: Variable) -> str:
     letter, i, j = variable
     return f"{letter}{i}_{j}"
-
-
-def misplaced(support: Support, entries: Entries[RationalFunction]) -> int:
-    """Return how many entries are repeated, off the support, or divided by 0."""
-    repeated = len(entries) - len({(i, j) for i, j, _ in entries})
-    return repeated + sum(not (is_within(support, i, j) and any(below)) for i, j, (_, below) in entries)
 
 
 def is_within(support: Support, i: int, j: int) -> bool:

@@ -1,0 +1,48 @@
+"""Constraints as lists, numbers and strings, as JSON takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport, RowColumnSparse
+from fsmf.supports.groups import GroupSparse
+from fsmf.supports.sparsity import NM, BlockSparse, ColumnSparse, KSparse, RowSparse
+
+__all__ = ["constraints_from_list", "constraints_to_list"]
+
+_NUMBERED: dict[str, Any] = {
+    kind.__name__: kind for kind in (BlockSparse, ColumnSparse, Free, KSparse, NM, RowColumnSparse, RowSparse)
+}
+
+
+def constraints_to_list(constraints: Sequence[Constraint]) -> list[dict[str, Any]]:
+    """Return constraints as lists, numbers and strings."""
+    found: list[dict[str, Any]] = []
+    for one in constraints:
+        if isinstance(one, OnSupport):
+            data: dict[str, Any] = {"places": one.allowed.astype(int).tolist()}
+        elif isinstance(one, GroupSparse):
+            data = {"labels": one.labels.tolist(), "k": one.k}
+        else:
+            data = asdict(one)
+        found.append({"kind": type(one).__name__, **data})
+    return found
+
+
+def constraints_from_list(data: Sequence[Mapping[str, Any]]) -> Constraints:
+    """Build constraints from what `constraints_to_list` returned."""
+    found: list[Constraint] = []
+    for item in data:
+        numbers = {name: value for name, value in item.items() if name != "kind"}
+        if item["kind"] == "OnSupport":
+            found.append(OnSupport(np.array(numbers["places"])))
+        elif item["kind"] == "GroupSparse":
+            found.append(GroupSparse(**numbers))
+        else:
+            numbers["shape"] = tuple(numbers["shape"])
+            found.append(_NUMBERED[item["kind"]](**numbers))
+    return Constraints(found)

@@ -1,0 +1,108 @@
+"""The supports that meet constraints, gone through by the search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import permutations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fsmf.supports.constraints import Constraint, Free, OnSupport
+from fsmf.supports.support import Support, Supports
+from fsmf.wellposedness.rational import Entries
+
+__all__ = ["Bools", "is_listed", "kind_of", "kinds_on", "meeting", "most_at_once"]
+
+# Constraints on more places are not gone through, support by support.
+_PLACES = 12
+
+# The supports of a pair up to the order of rows, columns and components: for each row the components that it
+# lies in, and for each column.
+Kind = tuple[tuple[tuple[int, ...], ...], tuple[tuple[int, ...], ...]]
+Bools = NDArray[np.bool_]
+
+
+def meeting(constraint: Constraint) -> list[Bools] | None:
+    """Return the largest supports that meet a constraint, or None if there are too many places.
+
+    Parameters
+    ----------
+    constraint : Constraint
+        On a matrix.
+
+    Returns
+    -------
+    list of ndarray of bool, or None
+        None of them within another; every array that meets the constraint has its nonzeros within one.
+
+    Examples
+    --------
+    >>> import fsmf
+    >>> len(meeting(fsmf.KSparse((2, 2), 3)))
+    4
+    """
+    if isinstance(constraint, Free | OnSupport):
+        return [constraint.places(np.ones(constraint.shape))]
+    if constraint.size > _PLACES:
+        return None
+    found: list[Bools] = []
+    masks = sorted(range(1 << constraint.size), key=int.bit_count, reverse=True)
+    held: list[int] = []
+    for mask in masks:
+        if any(mask & other == mask for other in held):
+            continue
+        chosen = np.array([mask >> p & 1 for p in range(constraint.size)], dtype=bool)
+        places = chosen.reshape(constraint.shape)
+        if constraint.contains(places):
+            held.append(mask)
+            found.append(places)
+    return found
+
+
+def kind_of(left: Bools, right: Bools) -> Kind:
+    """Return a pair up to the order of rows, columns and components: the first of all orders."""
+    r = left.shape[1]
+    return min(_sorted_sides(left[:, list(order)], right[list(order)]) for order in permutations(range(r)))
+
+
+def kinds_on(left: Sequence[Bools], right: Sequence[Bools]) -> dict[Kind, Supports]:
+    """Return the kinds of all pairs of a support from the left and one from the right, and a pair of each."""
+    # Rows and columns are put in order first: few arrays are left then.
+    lefts = {tuple(sorted(map(tuple, I.tolist()))): I for I in left}.values()
+    rights = {tuple(sorted(map(tuple, J.T.tolist()))): J for J in right}.values()
+    found = {kind_of(I, J): (I, J) for I, J in product(lefts, rights)}
+    return {kind: Supports(map(Support, pair)) for kind, pair in found.items()}
+
+
+def is_listed(
+    I: Bools,
+    J: Bools,
+    listed: Sequence[tuple[Bools, ...]],
+    target: Entries[Fraction],
+    rows: Sequence[int],
+    columns: Sequence[int],
+) -> bool:
+    """Return whether a pair misses a nonzero of the target, or is within a listed pair up to an order."""
+    reach = I.astype(int) @ J.astype(int)
+    if any(not reach[rows.index(i), columns.index(j)] for i, j, _ in target):
+        return True
+    orders = [list(order) for order in permutations(range(I.shape[1]))]
+    return any(
+        not (I[:, order] & ~left).any() and not (J[order] & ~right).any()
+        for left, right in listed
+        for order in orders
+    )
+
+
+def most_at_once(constraint: Constraint, k: int, *, by_rows: bool = False) -> int:
+    """Return how many places of one column, or of one row, an array may have at most."""
+    M = np.zeros(constraint.shape)
+    M[(k, slice(None)) if by_rows else (slice(None), k)] = 1
+    return int(constraint.places(M).sum())
+
+
+def _sorted_sides(left: Bools, right: Bools) -> Kind:
+    rows, columns = (tuple(sorted(map(tuple, side.astype(int).tolist()))) for side in (left, right.T))
+    return rows, columns
