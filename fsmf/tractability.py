@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +18,7 @@ from fsmf.kernels.masked_lstsq import RowGroups
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.blocks import DisjointBlocks, block_families
 from fsmf.supports.graph import connected_components
-from fsmf.supports.layout import Index, IndexLists, group_equal, offsets
+from fsmf.supports.layout import Index, IndexLists, group_equal
 from fsmf.supports.rank_one import (
     Collision,
     EquivalenceClasses,
@@ -35,9 +33,6 @@ __all__ = ["Identifiability", "Landscape", "Part", "Structure", "analyze"]
 
 # Above this many places the greedy identifiability test is not run: it keeps them all in memory.
 _MAX_PLACES = 1 << 22
-
-# Up to so many operations a dense product of the supports tells what is within reach.
-_FEW = 1 << 22
 
 
 class Landscape(Enum):
@@ -215,16 +210,10 @@ class Structure:
         """Number of places of A that some component reaches."""
         return self.classes.layout.n_covered
 
-    @cached_property
+    @property
     def reach(self) -> NDArray[np.bool_]:
         """Which places of A some component reaches, a dense boolean array; for matrices of moderate size."""
-        left, right = self.supports
-        if math.prod(self.shape) * right.shape[0] <= _FEW:
-            reach = (left.toarray().astype(np.float32) @ right.toarray().astype(np.float32)) > 0
-        else:
-            reach = np.ascontiguousarray(self.classes.layout.covered(slice(None)))
-        reach.flags.writeable = False
-        return reach
+        return self.classes.reach
 
     @cached_property
     def unreached(self) -> NDArray[np.bool_]:
@@ -380,13 +369,9 @@ def _chain_facts(arrangement: Arrangement) -> Iterator[str]:
 
 def _grouped(support: Support, distinct: tuple[Index, Index]) -> RowGroups:
     label, first = distinct
-    order, indices, indptr = np.argsort(label, kind="stable"), support.indices, support.indptr.tolist()
-    rows, columns = [], []
-    for k, (start, stop) in zip(first.tolist(), pairwise(offsets(np.bincount(label)).tolist()), strict=True):
-        if indptr[k] < indptr[k + 1]:
-            rows.append(order[start:stop])
-            columns.append(indices[indptr[k] : indptr[k + 1]])
-    return RowGroups(support.shape, rows, columns)
+    rows, columns = IndexLists.of_labels(label), IndexLists.of(support).take(first)
+    flat = (rows.indptr, rows.indices, columns.indptr, columns.indices)
+    return RowGroups(support.shape, *(array.astype(np.int64) for array in flat))
 
 
 def _plural(count: int, noun: str, ending: str = "s") -> str:

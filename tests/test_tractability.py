@@ -21,8 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fsmf
-from fsmf import Identifiability, Landscape, Structure, tractability
+from fsmf import Identifiability, Landscape, Structure
 from fsmf.errors import ShapeError
+from fsmf.supports import rank_one
 
 every_row = pytest.mark.parametrize("case", CASES, ids=name_of)
 
@@ -110,7 +111,7 @@ def test_any_pair_follows_the_definitions(supports):
 @given(supports=any_supports())
 def test_reach_is_what_a_product_can_touch(few, supports):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tractability, "_FEW", few)
+        patch.setattr(rank_one, "_FEW", few)
         reach = Structure(supports).reach
     assert set(zip(*map(np.ndarray.tolist, np.nonzero(reach)), strict=True)) == set(oracles.reach(supports))
 

@@ -91,7 +91,7 @@ def _solve_groups(
                 X[i, own[a]] = x[a]
 
 
-def gram_solve(gram: Array, cross: Array, flat: Any, pivot_ratio: float) -> tuple[Array, Array]:
+def gram_solve(gram: Array, cross: Array, groups: Any, pivot_ratio: float) -> tuple[Array, Array]:
     """Solve the well-conditioned groups' normal equations; return X and the groups left out.
 
     Parameters
@@ -100,8 +100,8 @@ def gram_solve(gram: Array, cross: Array, flat: Any, pivot_ratio: float) -> tupl
         ``Y Yᴴ`` plus ridge, in double precision.
     cross : ndarray, shape (m, r)
         ``A Yᴴ``.
-    flat : tuple of four ndarray of int
-        The groups of rows, as `RowGroups.flat` lays them out.
+    groups : RowGroups
+        The rows by support.
     pivot_ratio : float
         A group with a pivot below this fraction of its diagonal is left out.
 
@@ -112,8 +112,7 @@ def gram_solve(gram: Array, cross: Array, flat: Any, pivot_ratio: float) -> tupl
     weak : ndarray of int
         The groups left out.
     """
-    X, weak = np.zeros_like(cross), np.zeros(len(flat[0]) - 1, dtype=np.bool_)
-    row_start, rows, column_start, columns = flat
-    gram = np.ascontiguousarray(gram)
-    _solve_groups(gram, cross, row_start, rows, column_start, columns, pivot_ratio, X, weak)
+    X, weak = np.zeros_like(cross), np.zeros(len(groups), dtype=np.bool_)
+    flat = groups.row_start, groups.rows, groups.column_start, groups.columns
+    _solve_groups(np.ascontiguousarray(gram), cross, *flat, pivot_ratio, X, weak)
     return X, np.flatnonzero(weak)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -37,24 +36,37 @@ class Bucket(NamedTuple):
 
 @dataclass(frozen=True)
 class RowGroups:
-    """The rows of a support, grouped by the columns that they may use; empty rows left out.
+    """The rows of a support, grouped by the columns that they may use, in flat arrays of int64.
+
+    Group g has the rows ``rows[row_start[g]:row_start[g + 1]]``, and its columns are laid out likewise; those
+    of empty rows are none.
 
     Attributes
     ----------
     shape : tuple of int
         Shape ``(m, r)`` of the factor.
-    rows, columns : sequence of ndarray of int
-        The rows of each group, and the columns that they share.
+    row_start, rows, column_start, columns : ndarray of int
+        Where each group's rows start, the rows, where its columns start, and the columns.
     """
 
     shape: tuple[int, int]
-    rows: Sequence[Index]
-    columns: Sequence[Index]
+    row_start: Index
+    rows: Index
+    column_start: Index
+    columns: Index
+
+    def __len__(self) -> int:
+        return len(self.row_start) - 1
+
+    def __getitem__(self, g: int | np.integer[Any]) -> tuple[Index, Index]:
+        rows = self.rows[self.row_start[g] : self.row_start[g + 1]]
+        return rows, self.columns[self.column_start[g] : self.column_start[g + 1]]
 
     @cached_property
     def work(self) -> float:
         """Entries of all Gram matrices and right-hand sides, a measure of the work in a solve."""
-        return float(sum(len(c) * (len(c) + len(r)) for r, c in zip(self.rows, self.columns, strict=True)))
+        widths = np.diff(self.column_start)
+        return float(widths @ (widths + np.diff(self.row_start)))
 
     @cached_property
     def buckets(self) -> tuple[Bucket, ...]:
@@ -64,8 +76,9 @@ class RowGroups:
     def bucketed(self, most: int) -> tuple[Bucket, ...]:
         """The groups in batches of nearly equal sizes, of so many entries of Gram matrices at most."""
         by_size: dict[tuple[int, int], list[int]] = {}
-        for g, (rows, columns) in enumerate(zip(self.rows, self.columns, strict=True)):
-            by_size.setdefault((len(rows), _width(len(columns))), []).append(g)
+        heights, widths = np.diff(self.row_start), np.diff(self.column_start)
+        for g in np.flatnonzero(widths).tolist():
+            by_size.setdefault((int(heights[g]), _width(int(widths[g]))), []).append(g)
         buckets = []
         for (_, width), members in sorted(by_size.items()):
             step = max(1, most // width**2)
@@ -73,20 +86,11 @@ class RowGroups:
                 batch = members[start : start + step]
                 padded = np.tile(np.arange(self.shape[1], self.shape[1] + width), (len(batch), 1))
                 for t, g in enumerate(batch):
-                    k = len(self.columns[g])
-                    padded[t, :k] = self.columns[g]
+                    k = widths[g]
+                    padded[t, :k] = self[g][1]
                     padded[t, k:] -= k
-                buckets.append(Bucket(np.array(batch), np.stack([self.rows[g] for g in batch]), padded))
+                buckets.append(Bucket(np.array(batch), np.stack([self[g][0] for g in batch]), padded))
         return tuple(buckets)
-
-    @cached_property
-    def flat(self) -> tuple[Index, Index, Index, Index]:
-        """Where each group's rows start, the rows, where its columns start, and the columns."""
-        parts: list[Index] = []
-        for lists in (self.rows, self.columns):
-            parts.append(np.cumsum([0, *map(len, lists)]))
-            parts.append(np.concatenate([np.zeros(0, dtype=np.int64), *lists]).astype(np.int64))
-        return parts[0], parts[1], parts[2], parts[3]
 
 
 def _width(count: int) -> int:
@@ -132,11 +136,11 @@ def masked_lstsq(
     if compiled:
         from fsmf.kernels.gram_solve_cpu import gram_solve
 
-        X, weak = gram_solve(gram, cross, groups.flat, _PIVOT)
+        X, weak = gram_solve(gram, cross, groups, _PIVOT)
     else:
         X, weak = _gram_solve(gram, cross, groups)
     for g in weak:
-        rows, columns = groups.rows[g], groups.columns[g]
+        rows, columns = groups[g]
         X[np.ix_(rows, columns)] = _minimum_norm(A[rows], Y[columns], ridge).T
     return X, float(np.vdot(cross, X).real)
 

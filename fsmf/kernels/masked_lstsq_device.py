@@ -42,7 +42,7 @@ class DeviceRows:
     --------
     >>> import numpy as np
     >>> from fsmf.kernels.namespace import HOST
-    >>> both = RowGroups((1, 2), [np.array([0])], [np.array([0, 1])])
+    >>> both = RowGroups((1, 2), np.array([0, 1]), np.array([0]), np.array([0, 2]), np.array([0, 1]))
     >>> A, X, Y = np.array([[2.0, 3.0]]), np.zeros((1, 2)), np.eye(2)
     >>> (X + DeviceRows(HOST, both).step(Y @ Y.T, (A - X @ Y) @ Y.T)).round(9)
     array([[2., 3.]])

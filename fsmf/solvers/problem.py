@@ -302,11 +302,7 @@ def _is_nested(structure: Structure) -> bool:
     """
     if structure.supports[0].shape[1] > MAX_MOVERS:
         return True
-    for shared in structure.classes.shared:
-        sizes = np.diag(shared)
-        if ((shared == sizes) & (sizes > 0) & (sizes < sizes[:, None])).any():
-            return True
-    return False
+    return any((within & ~within.T).any() for within in structure.classes.within)
 
 
 class Relaxation:
@@ -415,9 +411,11 @@ def movable(structure: Structure) -> list[tuple[int, int]]:
     """Components k ≠ l of different classes with R_l ⊆ R_k and C_k ⊆ C_l; none where there are many."""
     if structure.supports[0].shape[1] > MAX_MOVERS:
         return []
-    rows, columns = structure.classes.shared
-    inside = (rows == np.diag(rows)) & (columns == np.diag(columns)[:, None])
+    rows, columns = structure.classes.within
+    inside = rows & columns.T
     np.fill_diagonal(inside, False)
+    if not inside.any():
+        return []
     live = np.flatnonzero(structure.classes.class_of >= 0)
     one, other = np.nonzero(inside[np.ix_(*[structure.classes.class_of[live]] * 2)])
     return list(zip(live[one].tolist(), live[other].tolist(), strict=True))

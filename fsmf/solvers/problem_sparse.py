@@ -272,6 +272,7 @@ class SparsePairProblem(Swept):
         X and Y; what they leave of A is not held.
         """
         from fsmf.kernels.deflation_sparse_cpu import deflate_block, take_pieces
+        from fsmf.kernels.masked_lstsq_cpu import fixed
 
         X0, Y0 = spectral_noise(rng, self)
         X, Y = np.zeros_like(X0), np.zeros_like(Y0)
@@ -287,7 +288,7 @@ class SparsePairProblem(Swept):
             block = np.empty((len(rows), len(columns)), X.dtype)
             self.by_row.block(rows, columns, local, block)
             if deflate:
-                deflate_block(block, rows, local, *patterns, X, Y)
+                deflate_block(block, fixed(rows, np.int32), local, *patterns, X, Y)
             take_pieces(
                 block, members, starts[0], self.stored_left, starts[1], X0, Y0, ITERATIONS, NOISE, X, Y
             )
@@ -388,7 +389,8 @@ def _dense_cost(structure: Structure) -> tuple[float, float]:
     (m, r), n = left.shape, right.shape[1]
     flops = 6.0 * m * n * r + 2.0 * (m + n) * r * r
     for support, (_, first) in zip((left, right.T), structure.distinct, strict=True):
-        flops += float((np.diff(support.indptr)[first].astype(float) ** 3).sum())
+        sizes = np.diff(support.indptr)[first].astype(float)
+        flops += float(sizes @ (sizes * sizes))
     return flops, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r)
 
 

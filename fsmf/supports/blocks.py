@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fsmf.supports.layout import Index, IndexLists, group_equal_pairs, offsets
+from fsmf.supports.layout import Index, IndexLists, group_equal
 from fsmf.supports.rank_one import EquivalenceClasses, complete_cover
 
 __all__ = ["DisjointBlocks", "block_families"]
@@ -148,9 +148,8 @@ def _affordable(blocks: list[Block]) -> list[Block]:
 
 def _repeated(type_of: Index) -> Iterator[tuple[int, Index]]:
     """Types held by two or more, with their holders: no other can make a block of bounded rank."""
-    sizes = np.bincount(type_of)
-    holders = IndexLists(offsets(sizes), np.argsort(type_of, kind="stable"))
-    for t in np.flatnonzero(sizes > 1):
+    holders = IndexLists.of_labels(type_of)
+    for t in np.flatnonzero(holders.sizes > 1):
         yield int(t), holders[t]
 
 
@@ -162,7 +161,7 @@ def _cells(classes: EquivalenceClasses) -> list[Block]:
 
     def groups(lists: IndexLists, free: IndexLists) -> tuple[IndexLists, sparse.csr_array]:
         members = lists.take(incomplete).transposed(len(free))
-        label, first = group_equal_pairs(members, free)
+        label, first = group_equal(members, free)
         repeated = list(_repeated(label))
         held = members.take(first[[t for t, _ in repeated]])
         inside = (sizes[held.indices], held.indices, held.indptr)

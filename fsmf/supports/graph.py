@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from fsmf.supports.layout import Index, IndexLists
+from fsmf.supports.layout import Index
 from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def overlap_graph(supports: Any) -> networkx.Graph:
             rank=one.rank,
             complete=one.is_complete,
         )
-    shared_rows = _incidence(classes.rows, classes.shape[0])
-    shared_columns = _incidence(classes.columns, classes.shape[1])
+    shared_rows = classes.rows.incidence(classes.shape[0])
+    shared_columns = classes.columns.incidence(classes.shape[1])
     overlap = sparse.triu(
         (shared_rows @ shared_rows.T).multiply(shared_columns @ shared_columns.T), k=1
     ).tocoo()
@@ -76,11 +76,6 @@ def overlap_graph(supports: Any) -> networkx.Graph:
         zip(overlap.row.tolist(), overlap.col.tolist(), overlap.data.tolist(), strict=True), weight="overlap"
     )
     return graph
-
-
-def _incidence(lists: IndexLists, width: int) -> sparse.csr_array:
-    ones = np.ones(lists.indices.size, dtype=np.int64)
-    return sparse.csr_array((ones, lists.indices, lists.indptr), shape=(len(lists), width))
 
 
 def connected_components(classes: EquivalenceClasses) -> Index:
@@ -117,11 +112,12 @@ def connected_components(classes: EquivalenceClasses) -> Index:
 
 def _flooded(overlap: NDArray[np.bool_]) -> Index:
     """The component of each node of a small graph, given as a dense matrix, numbered by their first nodes."""
-    labels = np.full(len(overlap), -1)
+    labels, left = np.empty(len(overlap), dtype=np.int64), np.ones(len(overlap), dtype=bool)
     count = 0
-    while (new := np.flatnonzero(labels < 0)[:1]).size:
+    while left.any():
+        new = np.flatnonzero(left)[:1]
         while new.size:
-            labels[new] = count
-            new = np.flatnonzero(overlap[new].any(axis=0) & (labels < 0))
+            labels[new], left[new] = count, False
+            new = np.flatnonzero(np.logical_or.reduce(overlap[new]) & left)
         count += 1
     return labels

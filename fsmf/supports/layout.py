@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +21,6 @@ __all__ = [
     "Places",
     "equal_shapes",
     "group_equal",
-    "group_equal_pairs",
     "offsets",
 ]
 
@@ -30,9 +28,6 @@ Index = NDArray[np.integer[Any]]
 
 # Places expanded at a time when rectangles are laid out; bounds the memory of a scan to some tens of MB.
 CHUNK = 1 << 21
-
-# Lists of so many values in all are compared as rows of a dense matrix.
-_DENSE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,25 +50,30 @@ class IndexLists:
 
     def take(self, which: Index) -> IndexLists:
         """The lists named by `which`, in that order."""
-        sizes = self.sizes[which]
-        return IndexLists(offsets(sizes), self.indices[_ranges(self.indptr[which], sizes)])
+        if len(which) == len(self) and np.array_equal(which, np.arange(len(which))):
+            return self
+        indptr = offsets(self.sizes[which])
+        return IndexLists(indptr, self.indices[_ranges(self.indptr[which], indptr)])
 
     def transposed(self, width: int) -> IndexLists:
         """For each of the `width` values, the lists that contain it."""
         return IndexLists(*transposed(self.indptr, self.indices, width))
 
-    def shared(self, width: int) -> NDArray[Any]:
-        """How many of the `width` values each two lists share, a dense square array."""
-        if len(self) * width <= _DENSE:
-            dense = np.zeros((len(self), width), dtype=np.float32)
-            dense[np.repeat(np.arange(len(self)), self.sizes), self.indices] = 1
-            # Exact: the counts are small.
-            few: NDArray[Any] = dense @ dense.T
-            return few
+    def incidence(self, width: int) -> sparse.csr_array:
+        """Ones where list p holds the value v, a sparse array of shape ``(len(self), width)``."""
         ones = np.ones(self.indices.size, dtype=np.int64)
-        own = sparse.csr_array((ones, self.indices, self.indptr), shape=(len(self), width))
-        many: NDArray[Any] = (own @ own.T).toarray()
-        return many
+        return sparse.csr_array((ones, self.indices, self.indptr), shape=(len(self), width))
+
+    def dense_incidence(self, width: int) -> NDArray[np.float32]:
+        """The same as a dense array, in single precision, which counts exactly up to 2²⁴."""
+        dense = np.zeros((len(self), width), dtype=np.float32)
+        dense.reshape(-1)[np.repeat(np.arange(len(self)) * width, self.sizes) + self.indices] = 1
+        return dense
+
+    @staticmethod
+    def of_labels(labels: Index) -> IndexLists:
+        """Who has label 0, who has label 1, and so on."""
+        return IndexLists(offsets(np.bincount(labels)), np.argsort(labels, kind="stable"))
 
     @staticmethod
     def of_arrays(arrays: Sequence[Index]) -> IndexLists:
@@ -97,13 +97,14 @@ class IndexLists:
 
 def offsets(sizes: Index) -> Index:
     """Where lists of these sizes start in a flat array, and where the last one ends."""
-    return np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+    starts = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=starts[1:])
+    return starts
 
 
-def _ranges(starts: Index, sizes: Index) -> Index:
-    """Concatenate ``range(starts[p], starts[p] + sizes[p])`` over p."""
-    ends = offsets(sizes)
-    return np.repeat(starts - ends[:-1], sizes) + np.arange(ends[-1])
+def _ranges(starts: Index, indptr: Index) -> Index:
+    """Concatenate ``starts[p], starts[p] + 1, …``, of place ``indptr[p]`` up to ``indptr[p + 1]``, over p."""
+    return np.repeat(starts - indptr[:-1], np.diff(indptr)) + np.arange(indptr[-1])
 
 
 def equal_shapes(
@@ -121,31 +122,26 @@ def equal_shapes(
         )
 
 
-def group_equal(lists: IndexLists) -> tuple[Index, Index]:
-    """Number the distinct lists in order of appearance: (label of each list, first list of each label)."""
+def group_equal(*lists: IndexLists) -> tuple[Index, Index]:
+    """Number the distinct lists in order of appearance: (label of each list, first list of each label).
+
+    Of several `IndexLists`, as long as each other, the tuples of their k-th lists are numbered.
+    """
+    keys = _keys(lists[0]) if len(lists) == 1 else zip(*map(_keys, lists), strict=True)
+    seen: dict[Any, int] = {}
+    count = len(lists[0])
+    labels = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.int64, count)
+    first = np.empty(len(seen), dtype=np.int64)
+    # Of several, the last that is written stays.
+    first[labels[::-1]] = np.arange(count - 1, -1, -1)
+    return labels, first
+
+
+def _keys(lists: IndexLists) -> Iterator[bytes]:
     # Whole lists are the keys, so equality is exact; a slice of bytes hashes faster than a tuple.
     data = np.ascontiguousarray(lists.indices).tobytes()
-    bounds = (lists.indptr * lists.indices.itemsize).tolist()
-    labels = np.empty(len(lists), dtype=np.int64)
-    seen: dict[bytes, int] = {}
-    first: list[int] = []
-    for k, (start, stop) in enumerate(pairwise(bounds)):
-        key = data[start:stop]
-        label = seen.setdefault(key, len(first))
-        if label == len(first):
-            first.append(k)
-        labels[k] = label
-    return labels, np.array(first, dtype=np.int64)
-
-
-def group_equal_pairs(one: IndexLists, other: IndexLists) -> tuple[Index, Index]:
-    """Number the distinct pairs (one[k], other[k]) in order of appearance, as `group_equal` does."""
-    labels = group_equal(one)[0] * np.int64(len(other) + 1) + group_equal(other)[0]
-    _, first, label = np.unique(labels, return_index=True, return_inverse=True)
-    by_appearance = np.argsort(first)
-    rank = np.empty_like(by_appearance)
-    rank[by_appearance] = np.arange(len(by_appearance))
-    return rank[label], first[by_appearance]
+    bounds = (lists.indptr.astype(np.int64) * lists.indices.itemsize).tolist()
+    return map(data.__getitem__, map(slice, bounds, bounds[1:]))
 
 
 class Places(NamedTuple):
@@ -220,7 +216,7 @@ class Layout:
             incidence = np.arange(memberships.indptr[start], memberships.indptr[stop])
             rectangle, width = memberships.indices[incidence], widths[incidence]
             row = np.repeat(np.arange(stop - start), memberships.sizes[start:stop])
-            column = _ranges(self.columns.indptr[rectangle], width)
+            column = _ranges(self.columns.indptr[rectangle], offsets(width))
             key = np.repeat(row * self.n_column_types, width) + self.columns.indices[column]
             yield Places(
                 start, stop - start, np.repeat(incidence, width), np.repeat(rectangle, width), column, key

@@ -12,32 +12,25 @@ from scipy import sparse
 from fsmf.errors import InputTypeError, ShapeError, SupportError
 from fsmf.kernels.matrix import sound_csr
 
-__all__ = ["as_csr_pattern", "transposed"]
+__all__ = ["compressed", "transposed"]
+
+Index = NDArray[np.integer[Any]]
 
 # Up to so many nonzeros a stable sort costs less than SciPy's constructors.
 _SHORT = 4096
 
 
-def as_csr_pattern(pattern: Any) -> sparse.csr_array:
-    """Read one pattern into a boolean ``csr_array``, sorted, sharing nothing with the caller."""
-    if _is_coordinate_form(pattern):
-        csr = _from_coordinates(*pattern)
-    elif sparse.issparse(pattern):
-        csr = _from_sparse(pattern)
-    else:
-        csr = _from_dense(pattern)
-    if 0 in csr.shape:
-        raise SupportError(
-            "a support needs at least one row and one column; "
-            f"found shape {csr.shape}; leave out empty factors"
-        )
+def compressed(pattern: Any) -> tuple[tuple[int, int], Index, Index]:
+    """Read one pattern into its shape and sorted compressed rows, sharing nothing with the caller."""
+    if not (_is_coordinate_form(pattern) or sparse.issparse(pattern)):
+        return _from_dense(pattern)
+    csr = _from_sparse(pattern) if sparse.issparse(pattern) else _from_coordinates(*pattern)
+    _check_sides(csr.shape)
     csr.sort_indices()
-    return csr
+    return (int(csr.shape[0]), int(csr.shape[1])), csr.indptr, csr.indices
 
 
-def transposed(
-    indptr: NDArray[np.integer[Any]], indices: NDArray[np.integer[Any]], width: int
-) -> tuple[NDArray[np.integer[Any]], NDArray[np.integer[Any]]]:
+def transposed(indptr: Index, indices: Index, width: int) -> tuple[Index, Index]:
     """Turn compressed rows into compressed columns, `width` of them: where each starts, and its rows."""
     height = len(indptr) - 1
     if indices.size > _SHORT:
@@ -47,7 +40,9 @@ def transposed(
     starts = np.zeros(width + 1, dtype=indices.dtype)
     np.cumsum(np.bincount(indices, minlength=width), out=starts[1:])
     rows = np.repeat(np.arange(height, dtype=indices.dtype), np.diff(indptr))
-    return starts, rows[np.argsort(indices, kind="stable")]
+    # Short integers are sorted digit by digit.
+    keys = indices.astype(np.uint16) if width <= 1 << 16 else indices
+    return starts, rows[np.argsort(keys, kind="stable")]
 
 
 def _is_coordinate_form(pattern: Any) -> bool:
@@ -106,7 +101,7 @@ def _from_sparse(pattern: Any) -> sparse.csr_array:
     return sparse.csr_array((np.ones(csr.nnz, dtype=bool), csr.indices, csr.indptr), shape=csr.shape)
 
 
-def _from_dense(pattern: Any) -> sparse.csr_array:
+def _from_dense(pattern: Any) -> tuple[tuple[int, int], Index, Index]:
     try:
         array = np.asarray(pattern)
     except ValueError:
@@ -117,7 +112,21 @@ def _from_dense(pattern: Any) -> sparse.csr_array:
             + (f" of shape {array.shape}" if array.ndim else f" ({type(pattern).__name__})")
         )
     _check_zero_one(array)
-    return sparse.csr_array(array.astype(bool))
+    _check_sides(array.shape)
+    m, n = array.shape
+    places = np.flatnonzero(array)
+    small = max(m, n, places.size) <= np.iinfo(np.int32).max
+    # As SciPy numbers rows and columns.
+    index = np.int32 if small else np.int64
+    indptr = places.searchsorted(np.arange(m + 1) * n)
+    return (m, n), indptr.astype(index), (places % n).astype(index)
+
+
+def _check_sides(shape: tuple[int, ...]) -> None:
+    if 0 in shape:
+        raise SupportError(
+            f"a support needs at least one row and one column; found shape {shape}; leave out empty factors"
+        )
 
 
 def _check_zero_one(values: NDArray[Any]) -> None:

@@ -20,7 +20,7 @@ from fsmf.supports.layout import (
     IndexLists,
     Layout,
     Places,
-    group_equal_pairs,
+    group_equal,
     offsets,
 )
 from fsmf.supports.support import Support, as_supports
@@ -36,8 +36,11 @@ __all__ = [
 ]
 
 
-# Up to so many operations all pairs of classes are looked at.
+# Up to so many operations all pairs of classes are looked at, or all places of all rectangles.
 _FEW = 1 << 22
+
+# Rows, or columns, of all classes up to which they are held as dense matrices.
+_DENSE = 1 << 20
 
 
 class EquivalenceClass(NamedTuple):
@@ -113,7 +116,35 @@ class EquivalenceClasses:
     @cached_property
     def shared(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """How many rows, and how many columns, each two classes share: two dense square arrays."""
-        return self.rows.shared(self.shape[0]), self.columns.shared(self.shape[1])
+        if len(self) * max(self.shape) <= _DENSE:
+            rows, columns = (own @ own.T for own in self._dense)
+            return rows, columns
+        m, n = self.shape
+        rows, columns = (own @ own.T for own in (self.rows.incidence(m), self.columns.incidence(n)))
+        return rows.toarray(), columns.toarray()
+
+    @cached_property
+    def within(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether class p has, at ``[p, q]``, all rows of class q, and all its columns: two square arrays."""
+        rows, columns = (shared == np.diag(shared) for shared in self.shared)
+        return rows, columns
+
+    @cached_property
+    def _dense(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Ones in the rows, and in the columns, of each class."""
+        return self.rows.dense_incidence(self.shape[0]), self.columns.dense_incidence(self.shape[1])
+
+    @cached_property
+    def reach(self) -> NDArray[np.bool_]:
+        """Which places some class reaches, a dense boolean array; read-only."""
+        m, n = self.shape
+        if m * n * len(self) <= _FEW:
+            rows, columns = self._dense
+            reach: NDArray[np.bool_] = rows.T @ columns > 0
+        else:
+            reach = np.ascontiguousarray(self.layout.covered(slice(None)))
+        reach.flags.writeable = False
+        return reach
 
     @property
     def are_few(self) -> bool:
@@ -182,13 +213,12 @@ def equivalence_classes(supports: Any) -> EquivalenceClasses:
     left, right = supports
     rows, columns = IndexLists.of(left.T), IndexLists.of(right)
     live = np.flatnonzero((rows.sizes > 0) & (columns.sizes > 0))
-    label, first = group_equal_pairs(rows.take(live), columns.take(live))
+    label, first = group_equal(rows.take(live), columns.take(live))
     first = live[first]
     class_of = np.full(left.shape[1], -1, dtype=np.int64)
     class_of[live] = label
-    members = IndexLists(
-        offsets(np.bincount(label, minlength=len(first))), live[np.argsort(label, kind="stable")]
-    )
+    own = IndexLists.of_labels(label)
+    members = IndexLists(own.indptr, live[own.indices])
     return EquivalenceClasses(supports.shape, class_of, members, rows.take(first), columns.take(first))
 
 
@@ -271,10 +301,9 @@ def residual_rectangles(classes: EquivalenceClasses) -> Rectangles | Collision:
         return residuals
     rows, columns, owners = residuals
     # Pool equal residuals: their rank budgets add up.
-    label, first = group_equal_pairs(rows, columns)
-    pooled = IndexLists(
-        offsets(np.bincount(label, minlength=len(first))), owners[np.argsort(label, kind="stable")]
-    )
+    label, first = group_equal(rows, columns)
+    own = IndexLists.of_labels(label)
+    pooled = IndexLists(own.indptr, owners[own.indices])
     rows, columns = rows.take(first), columns.take(first)
     collision = _first_overlap(Layout.of(rows, columns, classes.shape))
     if collision is not None:
@@ -350,10 +379,7 @@ def _select(lists: IndexLists, keep: NDArray[np.bool_]) -> IndexLists:
 
 def _spread(lists: IndexLists, type_of: Index) -> IndexLists:
     """Replace types by the rows (columns) of those types, ascending."""
-    by_type = IndexLists(
-        offsets(np.bincount(type_of, minlength=int(type_of.max()) + 1)), np.argsort(type_of, kind="stable")
-    )
-    picked = by_type.take(lists.indices)
+    picked = IndexLists.of_labels(type_of).take(lists.indices)
     sizes = np.diff(picked.indptr[lists.indptr])
     owner = np.repeat(np.arange(len(lists)), sizes)
     return IndexLists(offsets(sizes), picked.indices[np.lexsort((picked.indices, owner))])

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from fsmf.errors import InputTypeError, ShapeError, SupportError
-from fsmf.supports.patterns import as_csr_pattern, transposed
+from fsmf.supports.patterns import compressed, transposed
 
 __all__ = ["Support", "Supports", "as_support", "as_supports", "pair"]
 
@@ -62,10 +62,9 @@ class Support:
     """
 
     def __init__(self, pattern: Any) -> None:
-        csr = as_csr_pattern(pattern.to_sparse() if isinstance(pattern, Support) else pattern)
-        self._shape = (int(csr.shape[0]), int(csr.shape[1]))
-        self._indptr = _frozen(csr.indptr)
-        self._indices = _frozen(csr.indices)
+        given = pattern.to_sparse() if isinstance(pattern, Support) else pattern
+        self._shape, indptr, indices = compressed(given)
+        self._indptr, self._indices = _frozen(indptr), _frozen(indices)
 
     @classmethod
     def from_coordinates(cls, rows: ArrayLike, columns: ArrayLike, *, shape: tuple[int, int]) -> Support:
@@ -127,9 +126,9 @@ class Support:
 
     def places(self) -> NDArray[np.int64]:
         """Return where the nonzeros stand in a dense array in C order, ascending, shape ``(nnz,)``."""
-        rows, columns = self.coordinates()
         # Gathers and scatters by these are eight times as fast as by two index arrays.
-        return rows.astype(np.int64) * self._shape[1] + columns
+        starts = np.arange(self._shape[0], dtype=np.int64) * self._shape[1]
+        return np.repeat(starts, np.diff(self.indptr)) + self.indices
 
     def toarray(self) -> NDArray[np.bool_]:
         """Return the pattern as a dense boolean array of shape `shape`."""

@@ -5,7 +5,7 @@ import pytest
 from devices import ELSEWHERE, back, on
 
 import fsmf
-from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
+from fsmf.kernels.masked_lstsq import masked_lstsq
 from fsmf.kernels.masked_lstsq_device import DeviceRows
 
 
@@ -83,15 +83,15 @@ def test_a_step_elsewhere_is_as_good(seed, kind, ridge):
 def test_equal_supports_share_a_group():
     support = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1], [0, 0, 0]], dtype=bool)
     groups = groups_of(support)
-    assert [rows.tolist() for rows in groups.rows] == [[0, 2], [1]]
-    assert [columns.tolist() for columns in groups.columns] == [[0, 2], [1]]
+    held = [(rows.tolist(), columns.tolist()) for rows, columns in map(groups.__getitem__, range(3))]
+    assert held == [([0, 2], [0, 2]), ([1], [1]), ([3], [])]
     assert groups.work == 2 * (2 + 2) + 1 * (1 + 1)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_no_rows_at_all(compiled):
     X, explained = masked_lstsq(
-        np.ones((3, 4)), np.ones((2, 4)), RowGroups((3, 2), [], []), compiled=compiled
+        np.ones((3, 4)), np.ones((2, 4)), groups_of(np.zeros((3, 2), dtype=bool)), compiled=compiled
     )
     assert X.shape == (3, 2)
     assert not X.any()

@@ -74,7 +74,7 @@ def test_classes_know_what_they_share(few, supports):
     expected = oracles.overlap_graph(supports)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rank_one, "_FEW", few)
-        patch.setattr(layout, "_DENSE", few)
+        patch.setattr(rank_one, "_DENSE", few)
         for p in range(len(classes)):
             assert classes.overlapping(p).tolist() == sorted({p, *expected.neighbors(p)})
         for shared, lists in zip(classes.shared, (classes.rows, classes.columns), strict=True):
