@@ -16,7 +16,7 @@ from scipy import sparse
 from fsmf.certificates import GlobalOptimum, StationaryPoint
 from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.factorization import Factorization, History, Status
-from fsmf.kernels.frobenius import frobenius_norm, norm_within
+from fsmf.kernels.frobenius import frobenius_norm, norm_within, norms_at_once
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
 from fsmf.kernels.namespace import check_on_host, is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
@@ -155,11 +155,12 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
     chosen = choose(structure, solver, weighted=roots is not None)
     if roots is not None or not _goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen, roots)
-    norm = checked_norm(A)
+    norms = _norms_at_once(A, structure, chosen)
+    norm = norms[0] if norms else checked_norm(A)
     exponent = comfortable_exponent(_dtype(A), norm)
     A = divided(A, exponent)
     shares = [(part, _taking(one, A)) for part, one in _shared_out(structure, chosen, solver)]
-    out_of_reach = rest = _norm_out_of_reach(A, structure)
+    out_of_reach = rest = norms[1] if norms and not exponent else _norm_out_of_reach(A, structure)
     solved = []
     for part, one in shares:
         elapsed = time.perf_counter() - began
@@ -239,6 +240,14 @@ def _shared_out(structure: Structure, chosen: Solver, solver: Any) -> list[tuple
             "leave out the solvers without a ridge"
         )
     return shares
+
+
+def _norms_at_once(A: Any, structure: Structure, solver: Solver) -> tuple[float, float] | None:
+    """‖A‖_F, and that on the places that no component reaches, where there is compiled code for both."""
+    compiles = getattr(solver, "compiles", None)
+    if compiles is None or math.prod(structure.shape) > _CHUNK or len(structure.parts) > 1:
+        return None
+    return norms_at_once(A, structure.reach) if compiles(structure) else None
 
 
 def _norm_out_of_reach(A: Any, structure: Structure) -> float:

@@ -13,7 +13,7 @@ from scipy import sparse
 from fsmf.kernels import cuda
 from fsmf.kernels.namespace import Space, is_foreign, space_of
 
-__all__ = ["frobenius_norm", "frobenius_norms", "norm_within"]
+__all__ = ["frobenius_norm", "frobenius_norms", "norm_within", "norms_at_once"]
 
 # Entries per partial sum: they stay in cache when converted to double precision, and are too few for a BLAS
 # to start threads, which on a busy machine cost more than the sum.
@@ -72,6 +72,20 @@ def norm_within(A: NDArray[Any], mask: NDArray[np.bool_]) -> float:
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         total = sum(float(np.einsum("ij,ij,ij->", P, P, mask, dtype=np.float64)) for P in parts)
     return math.sqrt(total) if _SAFE[0] < total < _SAFE[1] else frobenius_norm(A * mask)
+
+
+def norms_at_once(A: Any, mask: NDArray[np.bool_]) -> tuple[float, float] | None:
+    """Return ‖A‖_F and ``‖A * ~mask‖_F`` from one pass of compiled code; None where that will not do."""
+    if not isinstance(A, np.ndarray) or A.dtype.char not in "dD" or not A.flags.c_contiguous:
+        return None
+    from fsmf.kernels.frobenius_cpu import squares
+
+    source = A.view()
+    source.flags.writeable = False  # compiled once, for what may be written and what may not
+    total, outside = squares(source, mask.view(np.uint8))
+    if not _SAFE[0] < total < _SAFE[1] or (outside < _SAFE[0] and not mask.all()):
+        return None
+    return math.sqrt(total), math.sqrt(outside)
 
 
 def _elsewhere(A: Any) -> float:

@@ -17,7 +17,7 @@ from fsmf.factorization import Status
 from fsmf.kernels.namespace import check_on_host, space_of
 from fsmf.ridge_paths import RidgePath
 from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
-from fsmf.solvers.problem import Relaxation
+from fsmf.solvers.problem import Relaxation, worth_compiling
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_part import pair_solution
 from fsmf.solvers.problem_path import PER_START, follow, follow_to_norm, judged, sought
@@ -163,6 +163,10 @@ class ALS(Ridged):
     def refuses(self, structure: Structure) -> str | None:
         """Return None: it takes any supports."""
         return None
+
+    def compiles(self, structure: Structure) -> bool:
+        """Whether compiled code is loaded for a pair of these supports, so that others may use it as well."""
+        return worth_compiling(structure, self.starts * self.max_sweeps)
 
     def predict(self, structure: Structure) -> Cost:
         """Predict the cost of all starts and sweeps for supports that are not refused."""

@@ -32,6 +32,7 @@ __all__ = [
     "movable",
     "ordinary_entry",
     "spectral_noise",
+    "worth_compiling",
 ]
 
 Array = NDArray[Any]
@@ -127,7 +128,7 @@ class PairProblem(Swept):
         """Cut a part out of the whole matrix, which was divided by ``2**exponent``; the ridge was not."""
         left, right = part.structure.supports
         rows, columns = part.structure.row_groups
-        compiled = n_sweeps * (rows.work + columns.work) > _WORTH_COMPILING
+        compiled = worth_compiling(part.structure, n_sweeps)
         own, norm = _cut(A, part, compiled=compiled)
         ridge = math.ldexp(ridge, -exponent)
         return cls(
@@ -268,6 +269,11 @@ class PairProblem(Swept):
             own = np.where(support.toarray(), dense[np.ix_(*index)], 0).astype(self.A.dtype)
             found.append(own * 2.0 ** (-self.exponent / 2))
         return found[0], found[1]
+
+
+def worth_compiling(structure: Structure, n_sweeps: int) -> bool:
+    """Whether so many sweeps of a dense problem are made by compiled kernels."""
+    return n_sweeps * sum(groups.work for groups in structure.row_groups) > _WORTH_COMPILING
 
 
 def _cut(A: Any, part: Part, *, compiled: bool) -> tuple[Array, float]:
