@@ -203,7 +203,7 @@ class Structure:
     @property
     def n_dead(self) -> int:
         """Number of components with an empty row or column set, which add nothing."""
-        return int(np.count_nonzero(self.classes.class_of < 0))
+        return len(self.classes.class_of) - len(self.classes.members.indices)
 
     @property
     def n_covered(self) -> int:
@@ -369,7 +369,7 @@ def _chain_facts(arrangement: Arrangement) -> Iterator[str]:
 
 def _grouped(support: Support, distinct: tuple[Index, Index]) -> RowGroups:
     label, first = distinct
-    rows, columns = IndexLists.of_labels(label), IndexLists.of(support).take(first)
+    rows, columns = IndexLists.of_labels(label), IndexLists.of(support).kept(first)
     flat = (rows.indptr, rows.indices, columns.indptr, columns.indices)
     return RowGroups(support.shape, *(array.astype(np.int64) for array in flat))
 

@@ -101,8 +101,6 @@ class PairProblem(Swept):
         The part.
     left, right : Support
         Supports of X (m × r) and of Y (r × n).
-    rows, columns : RowGroups
-        The rows of X and the columns of Y, grouped by support.
     ridge : float
         Weight of the squared factor norms.
     exponent : int
@@ -117,8 +115,6 @@ class PairProblem(Swept):
     part: Part
     left: Support
     right: Support
-    rows: RowGroups
-    columns: RowGroups
     ridge: float
     exponent: int
     compiled: bool
@@ -127,23 +123,21 @@ class PairProblem(Swept):
     def of(cls, A: Any, part: Part, *, ridge: float, exponent: int, n_sweeps: int = 1) -> PairProblem:
         """Cut a part out of the whole matrix, which was divided by ``2**exponent``; the ridge was not."""
         left, right = part.structure.supports
-        rows, columns = part.structure.row_groups
         compiled = worth_compiling(part.structure, n_sweeps)
         own, norm = _cut(A, part, compiled=compiled)
         ridge = math.ldexp(ridge, -exponent)
-        return cls(
-            own,
-            float(np.finfo(A.dtype).eps),
-            norm,
-            part,
-            left,
-            right,
-            rows,
-            columns,
-            ridge,
-            exponent,
-            compiled,
-        )
+        eps = float(np.finfo(A.dtype).eps)
+        return cls(own, eps, norm, part, left, right, ridge, exponent, compiled)
+
+    @property
+    def rows(self) -> RowGroups:
+        """The rows of X, grouped by support."""
+        return self.part.structure.row_groups[0]
+
+    @property
+    def columns(self) -> RowGroups:
+        """The columns of Y, grouped by support."""
+        return self.part.structure.row_groups[1]
 
     def solve_left(self, Y: Array) -> Array:
         """Find the best X for this Y."""
@@ -273,7 +267,9 @@ class PairProblem(Swept):
 
 def worth_compiling(structure: Structure, n_sweeps: int) -> bool:
     """Whether so many sweeps of a dense problem are made by compiled kernels."""
-    return n_sweeps * sum(groups.work for groups in structure.row_groups) > _WORTH_COMPILING
+    worth = _WORTH_COMPILING / n_sweeps
+    # Right-hand sides have an entry for each parameter; to count the others, rows are grouped.
+    return structure.n_parameters > worth or sum(groups.work for groups in structure.row_groups) > worth
 
 
 def _cut(A: Any, part: Part, *, compiled: bool) -> tuple[Array, float]:
@@ -296,7 +292,8 @@ def _lists(structure: Structure) -> tuple[Lists, Lists, Index]:
     """The rows and the columns of each component, and the components, those of large rectangles first."""
     left, right = structure.supports
     rows, classes = left.T, structure.classes
-    order = classes.members.take(np.argsort(-classes.areas, kind="stable")).indices
+    members = classes.members
+    order = members.indices[np.argsort(np.repeat(-classes.areas, members.sizes), kind="stable")]
     return (rows.indptr, rows.indices), (right.indptr, right.indices), order
 
 
@@ -308,7 +305,7 @@ def _is_nested(structure: Structure) -> bool:
     """
     if structure.supports[0].shape[1] > MAX_MOVERS:
         return True
-    return any((within & ~within.T).any() for within in structure.classes.within)
+    return any((within > within.T).any() for within in structure.classes.within)
 
 
 class Relaxation:

@@ -379,19 +379,29 @@ def sweep_cost(structure: Structure) -> tuple[float, float]:
 
 
 def _is_dense(structure: Structure) -> bool:
-    flops, nbytes = _dense_cost(structure)
+    flops, nbytes = _plain_cost(structure)
+    m, n = structure.shape
+    # What solves may add at most says enough of small ones.
+    if flops + (m + n) * structure.supports[1].shape[0] ** 3 < _WORTHWHILE:
+        return nbytes <= _MAX_BYTES
+    flops, _ = _dense_cost(structure)
     return nbytes <= _MAX_BYTES and (flops < _WORTHWHILE or flops < _ADVANTAGE * _sparse_cost(structure)[0])
+
+
+def _plain_cost(structure: Structure) -> tuple[float, float]:
+    """The cost of a dense problem without that of solving systems."""
+    (m, n), r = structure.shape, structure.supports[1].shape[0]
+    return 6.0 * m * n * r + 2.0 * (m + n) * r * r, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r)
 
 
 @lru_cache(maxsize=64)
 def _dense_cost(structure: Structure) -> tuple[float, float]:
     left, right = structure.supports
-    (m, r), n = left.shape, right.shape[1]
-    flops = 6.0 * m * n * r + 2.0 * (m + n) * r * r
+    flops, nbytes = _plain_cost(structure)
     for support, (_, first) in zip((left, right.T), structure.distinct, strict=True):
         sizes = np.diff(support.indptr)[first].astype(float)
         flops += float(sizes @ (sizes * sizes))
-    return flops, 8.0 * (3 * m * n + 6 * (m + n) * r + 2 * r * r)
+    return flops, nbytes
 
 
 @lru_cache(maxsize=64)

@@ -115,9 +115,11 @@ def _flooded(overlap: NDArray[np.bool_]) -> Index:
     labels, left = np.empty(len(overlap), dtype=np.int64), np.ones(len(overlap), dtype=bool)
     count = 0
     while left.any():
-        new = np.flatnonzero(left)[:1]
-        while new.size:
-            labels[new], left[new] = count, False
-            new = np.flatnonzero(np.logical_or.reduce(overlap[new]) & left)
+        new = found = overlap[left.argmax()]
+        while new.any():
+            # Those that the new ones meet, and that are not found yet.
+            new = np.logical_or.reduce(overlap[new]) > found
+            found = found | new
+        labels[found], left[found] = count, False
         count += 1
     return labels

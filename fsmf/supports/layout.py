@@ -50,10 +50,12 @@ class IndexLists:
 
     def take(self, which: Index) -> IndexLists:
         """The lists named by `which`, in that order."""
-        if len(which) == len(self) and np.array_equal(which, np.arange(len(which))):
-            return self
         indptr = offsets(self.sizes[which])
         return IndexLists(indptr, self.indices[_ranges(self.indptr[which], indptr)])
+
+    def kept(self, which: Index) -> IndexLists:
+        """The lists named by `which`, which ascends: often it names all of them."""
+        return self if len(which) == len(self) else self.take(which)
 
     def transposed(self, width: int) -> IndexLists:
         """For each of the `width` values, the lists that contain it."""
@@ -127,9 +129,12 @@ def group_equal(*lists: IndexLists) -> tuple[Index, Index]:
 
     Of several `IndexLists`, as long as each other, the tuples of their k-th lists are numbered.
     """
-    keys = _keys(lists[0]) if len(lists) == 1 else zip(*map(_keys, lists), strict=True)
+    keys: list[Any] = list(_keys(lists[0]) if len(lists) == 1 else zip(*map(_keys, lists), strict=True))
+    count = len(keys)
+    if len(set(keys)) == count:
+        labels = np.arange(count)
+        return labels, labels
     seen: dict[Any, int] = {}
-    count = len(lists[0])
     labels = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.int64, count)
     first = np.empty(len(seen), dtype=np.int64)
     # Of several, the last that is written stays.

@@ -126,7 +126,7 @@ class EquivalenceClasses:
     @cached_property
     def within(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Whether class p has, at ``[p, q]``, all rows of class q, and all its columns: two square arrays."""
-        rows, columns = (shared == np.diag(shared) for shared in self.shared)
+        rows, columns = (shared == shared.diagonal() for shared in self.shared)
         return rows, columns
 
     @cached_property
@@ -213,13 +213,13 @@ def equivalence_classes(supports: Any) -> EquivalenceClasses:
     left, right = supports
     rows, columns = IndexLists.of(left.T), IndexLists.of(right)
     live = np.flatnonzero((rows.sizes > 0) & (columns.sizes > 0))
-    label, first = group_equal(rows.take(live), columns.take(live))
+    label, first = group_equal(rows.kept(live), columns.kept(live))
     first = live[first]
     class_of = np.full(left.shape[1], -1, dtype=np.int64)
     class_of[live] = label
     own = IndexLists.of_labels(label)
     members = IndexLists(own.indptr, live[own.indices])
-    return EquivalenceClasses(supports.shape, class_of, members, rows.take(first), columns.take(first))
+    return EquivalenceClasses(supports.shape, class_of, members, rows.kept(first), columns.kept(first))
 
 
 def complete_cover(classes: EquivalenceClasses) -> Support:
