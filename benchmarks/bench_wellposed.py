@@ -2,8 +2,8 @@
 
 ``--only counts`` goes through all patterns of each size, up to the order of rows, columns and components;
 ``--only attack`` through limits of curves on closed patterns, ``--only random`` through supports drawn at
-random, ``--only families`` through those with a name, and ``--only large`` through supports with up to two
-million nonzeros.
+random, ``--only families`` through those with a name, ``--only unions`` through small constraints in place of
+supports, and ``--only large`` through supports with up to two million nonzeros.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from itertools import combinations_with_replacement, permutations
+from itertools import combinations_with_replacement, permutations, product
 from statistics import mean, median
 
 import numpy as np
@@ -213,6 +213,31 @@ def family(name: str, gate: Gate) -> list[str]:
     return [name, told, milliseconds(longest)]
 
 
+def constraints(shape: tuple[int, int]) -> list[fsmf.Constraint]:
+    """Return constraints on the nonzeros of all, of each row, of each column, and of both."""
+    m, n = shape
+    return [
+        *(fsmf.KSparse(shape, k) for k in range(1, m * n + 1)),
+        *(fsmf.RowSparse(shape, k) for k in range(1, n)),
+        *(fsmf.ColumnSparse(shape, k) for k in range(1, m)),
+        *(fsmf.RowColumnSparse(shape, k) for k in range(1, min(m, n))),
+    ]
+
+
+def unions(size: tuple[int, int, int], gate: Gate) -> list[str]:
+    """Decide and verify all pairs of constraints of one size."""
+    m, n, r = size
+    numbers = {fsmf.WellPosed: 0, fsmf.IllPosed: 0, fsmf.Undecided: 0}
+    times = []
+    for pair in product(constraints((m, r)), constraints((r, n))):
+        start = time.perf_counter()
+        verdict = fsmf.check_well_posedness(pair)
+        times.append(time.perf_counter() - start)
+        gate(bool(verdict.verify()) or isinstance(verdict, fsmf.Undecided), f"{pair}: verifies")
+        numbers[type(verdict)] += 1
+    return [f"{m}×{n}, r = {r}", *map(str, numbers.values()), *map(milliseconds, (mean(times), max(times)))]
+
+
 LARGE: dict[str, tuple[Callable[[], object], type]] = {
     "scattered": (lambda: scattered(20_000, 50), fsmf.IllPosed),
     "blocks": (lambda: fsmf.block_diagonal(1_000_000, blocks=20_000), fsmf.WellPosed),
@@ -238,7 +263,7 @@ def large(name: str, gate: Gate) -> list[str]:
 def main() -> int:
     parser = arguments(__doc__, rounds=1)
     parser.add_argument(
-        "--only", choices=("counts", "attack", "random", "families", "large"), help="one part"
+        "--only", choices=("counts", "attack", "random", "families", "unions", "large"), help="one part"
     )
     parser.add_argument("--size", type=int, nargs=3, metavar=("M", "N", "R"), help="count this size only")
     options = parser.parse_args()
@@ -264,6 +289,11 @@ def main() -> int:
     if options.only in (None, "families") and not (options.quick or options.size):
         header = ["family", "verdicts by size", "longest"]
         rows = [family(name, gate) for name in FAMILIES]
+        print(table(header, rows, markdown=options.markdown), end="\n\n")
+    if options.only in (None, "unions") and not (options.quick or options.size):
+        print("constraints in place of both supports", end="\n\n")
+        header = ["size", "closed", "not", "undecided", "mean", "longest"]
+        rows = [unions(size, gate) for size in product((2, 3), repeat=3)]
         print(table(header, rows, markdown=options.markdown), end="\n\n")
     if options.only in (None, "large") and not (options.quick or options.size):
         header = ["supports", "nonzeros", "verdict", "time", "peak so far"]

@@ -26,6 +26,7 @@ __all__ = [
     "largest_choices",
     "meets",
     "most_on_line",
+    "reached",
     "rectangles",
     "room_of_lines",
     "standard_form",
@@ -158,6 +159,16 @@ def rectangles(left: Cells, right: Cells, inner: int) -> tuple[Rectangle, ...]:
     for k, j in right:
         found[k][1] |= 1 << j
     return tuple((rows, columns) for rows, columns in found)
+
+
+def reached(choice: Iterable[Rectangle], n: int) -> int:
+    """Return the places that components reach in a matrix of n columns, as a mask, row by row."""
+    mask = 0
+    for rows, columns in choice:
+        for i in range(rows.bit_length()):
+            if rows >> i & 1:
+                mask |= columns << (n * i)
+    return mask
 
 
 def component_sets(places: Cells, axis: int, n_lines: int) -> tuple[int, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from functools import cache
 from itertools import permutations, product
 
 import numpy as np
@@ -13,7 +14,7 @@ from fsmf.supports.constraints import Constraint, Free, OnSupport
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.rational import Entries
 
-__all__ = ["Bools", "is_listed", "kind_of", "kinds_on", "meeting", "most_at_once"]
+__all__ = ["Bools", "Kind", "is_listed", "kind_of", "kinds_on", "meeting", "most_at_once", "pairs_by_kind"]
 
 # Constraints on more places are not gone through, support by support.
 _PLACES = 12
@@ -70,10 +71,18 @@ def kind_of(left: Bools, right: Bools) -> Kind:
 def kinds_on(left: Sequence[Bools], right: Sequence[Bools]) -> dict[Kind, Supports]:
     """Return the kinds of all pairs of a support from the left and one from the right, and a pair of each."""
     # Rows and columns are put in order first: few arrays are left then.
-    lefts = {tuple(sorted(map(tuple, I.tolist()))): I for I in left}.values()
-    rights = {tuple(sorted(map(tuple, J.T.tolist()))): J for J in right}.values()
-    found = {kind_of(I, J): (I, J) for I, J in product(lefts, rights)}
+    lefts, rights = ({_lines(P): P for P in side} for side in (left, [J.T for J in right]))
+    found = {kind_of(I, J.T): (I, J.T) for I, J in product(lefts.values(), rights.values())}
     return {kind: Supports(map(Support, pair)) for kind, pair in found.items()}
+
+
+def pairs_by_kind(left: Sequence[Bools], right: Sequence[Bools]) -> Iterator[tuple[Kind, Bools, Bools]]:
+    """Yield all pairs of a support from the left and one from the right, with their kinds."""
+    kind = cache(lambda rows, columns: kind_of(np.array(rows), np.array(columns).T))
+    rights = [(_lines(J.T), J) for J in right]
+    for I in left:
+        rows = _lines(I)
+        yield from ((kind(rows, columns), I, J) for columns, J in rights)
 
 
 def is_listed(
@@ -104,5 +113,9 @@ def most_at_once(constraint: Constraint, k: int, *, by_rows: bool = False) -> in
 
 
 def _sorted_sides(left: Bools, right: Bools) -> Kind:
-    rows, columns = (tuple(sorted(map(tuple, side.astype(int).tolist()))) for side in (left, right.T))
-    return rows, columns
+    return _lines(left), _lines(right.T)
+
+
+def _lines(places: Bools) -> tuple[tuple[int, ...], ...]:
+    """The rows, in order."""
+    return tuple(sorted(map(tuple, places.astype(int).tolist())))

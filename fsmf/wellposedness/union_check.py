@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from time import thread_time
@@ -12,9 +12,17 @@ import numpy as np
 from fsmf.supports.constraints import Constraint, Constraints
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.elimination import Unattainable, membership
-from fsmf.wellposedness.joins import find_filling, reach
+from fsmf.wellposedness.joins import find_filling
 from fsmf.wellposedness.lifting import Lifted
-from fsmf.wellposedness.members import Bools, is_listed, kinds_on, meeting, most_at_once
+from fsmf.wellposedness.members import (
+    Bools,
+    Kind,
+    is_listed,
+    kinds_on,
+    meeting,
+    most_at_once,
+    pairs_by_kind,
+)
 from fsmf.wellposedness.pair_proofs import PairProof
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rational import Entries
@@ -62,7 +70,7 @@ def check_union(
     if len(constraints) != 2:
         reason = f"There are {len(constraints)} factors whose supports are not given"
         return Undecided(constraints, reason, _TRIED[:1])
-    one = _find_one(constraints)
+    one = _one_of(product(*map(_candidates, constraints)))
     if one:
         return WellPosed(constraints, one)
     uncrossed = uncross(constraints)
@@ -77,23 +85,29 @@ def check_union(
     if len(kinds) > _KINDS:
         reason = f"The supports are of {len(kinds)} kinds, and at most {_KINDS} are gone through"
         return Undecided(constraints, reason, _TRIED)
-    closed: list[tuple[Supports, Proof]] = []
+    one = _one_of((pair[0].toarray(), pair[1].toarray()) for pair in kinds.values())
+    if one:
+        return WellPosed(constraints, one)
+    closed: dict[Kind, tuple[Supports, Proof]] = {}
     ill: list[IllPosed] = []
     n_open = 0
-    for at, pair in enumerate(kinds.values()):
+    for at, (kind, pair) in enumerate(kinds.items()):
         now = thread_time()
         if now > deadline:
             n_open += len(kinds) - at
             break
         verdict = decide(pair, now + max(0.05, (deadline - now) / (len(kinds) - at)))
         if isinstance(verdict, WellPosed) and isinstance(verdict.proof, Proof):
-            closed.append((pair, verdict.proof))
+            closed[kind] = (pair, verdict.proof)
         elif isinstance(verdict, IllPosed):
             ill.append(verdict)
         else:
             n_open += 1
     if not ill and not n_open:
-        return WellPosed(constraints, EveryMember(tuple(closed)))
+        return WellPosed(constraints, EveryMember(tuple(closed.values())))
+    every = _every_member(closed, left, right, deadline)
+    if every:
+        return WellPosed(constraints, every)
     escaping: list[Escaping] = []
     if inner == 2 and len(left) * len(right) <= _PAIRS:
         absorbed, escaping = absorb(left, right)
@@ -128,17 +142,47 @@ def _find_lines(constraints: Constraints) -> Lines | None:
     return Lines(tuple(lines))
 
 
-def _find_one(constraints: Constraints) -> OneMember | None:
-    """A pair of supports whose products are all matrices, among those with a diagonal or all they can."""
-    choices = [list(_candidates(constraint)) for constraint in constraints]
-    for I, J in product(*choices):
-        if not (I.astype(int) @ J.astype(int)).all():
-            continue
-        pair = Supports((Support(I), Support(J)))
-        proof = find_filling(pair) if reach(pair) else None
-        if proof:
-            return OneMember(pair, proof)
+def _one_of(pairs: Iterable[tuple[Bools, ...]]) -> OneMember | None:
+    """A pair of supports whose products are all matrices, or None."""
+    for I, J in pairs:
+        if (I.astype(int) @ J.astype(int)).all():
+            pair = Supports((Support(I), Support(J)))
+            proof = find_filling(pair)
+            if proof:
+                return OneMember(pair, proof)
     return None
+
+
+def _every_member(
+    closed: Mapping[Kind, tuple[Supports, Proof]],
+    left: Sequence[Bools],
+    right: Sequence[Bools],
+    deadline: float,
+) -> EveryMember | None:
+    """The proof from pairs with closed products, and from those that make all on the reach of the others."""
+    fills = {kind: find_filling(pair) is not None for kind, (pair, _) in closed.items()}
+    if not any(fills.values()):
+        return None
+    wide: dict[int, tuple[Bools, Bools]] = {}
+    others = set()
+    for kind, I, J in pairs_by_kind(left, right):
+        if thread_time() > deadline:
+            return None
+        reach = int.from_bytes(np.packbits(I @ J).tobytes())
+        if kind not in closed:
+            others.add(reach)
+        elif fills[kind]:
+            wide[reach] = I, J
+    used: list[int] = []
+    for reach in sorted(others, key=int.bit_count, reverse=True):
+        found = next((other for other in (*used, *wide) if not reach & ~other), None)
+        if found is None:
+            return None
+        if found not in used:
+            used.append(found)
+    pairs = (Supports(map(Support, wide[reach])) for reach in used)
+    proofs = ((pair, find_filling(pair)) for pair in pairs)
+    return EveryMember(tuple(closed.values()), tuple((pair, proof) for pair, proof in proofs if proof))
 
 
 def _candidates(constraint: Constraint) -> list[Bools]:

@@ -28,6 +28,7 @@ from fsmf.wellposedness.allowances import (
     largest_choices,
     meets,
     most_on_line,
+    reached,
     rectangles,
     standard_form,
 )
@@ -116,8 +117,7 @@ class OneMember:
         reach = self.member[0].toarray().astype(int) @ self.member[1].toarray().astype(int)
         missing = int(np.count_nonzero(reach == 0))
         checks.append(Check("places out of reach", 0, missing, not missing))
-        everything = makes_everything(self.proof)
-        checks.append(Check("the member makes", "any values", str(everything), everything))
+        checks.append(_makes_everything(self.proof))
         return Verification((*checks, *verify_proof(self.member, self.proof).checks))
 
     def to_dict(self) -> dict[str, Any]:
@@ -132,44 +132,73 @@ class OneMember:
 
 @dataclass(frozen=True)
 class EveryMember:
-    """Prove that products are a finite union of closed sets: those on each pair of supports are closed.
+    """Prove that products are a finite union of closed sets: of those on some pairs of supports.
 
     Attributes
     ----------
     members : tuple of (Supports, Proof)
-        One pair for each kind, up to the order of rows, columns and components, with its proof. Each pair of
-        largest supports that meet the constraints is of one of these kinds.
+        Pairs with closed products, one for each kind up to the order of rows, columns and components.
+    wide : tuple of (Supports, Proof)
+        Pairs that meet the constraints, and whose products are all matrices on their reach.
+
+    Notes
+    -----
+    **Guarantee.** Each pair of largest supports that meet the constraints is of one of these kinds, or has
+    its reach within that of a wide pair, which makes its products, too. So the products of those kinds and
+    of the wide pairs are all there are.
     """
 
     members: tuple[tuple[Supports, Proof], ...]
+    wide: tuple[tuple[Supports, Proof], ...] = ()
 
-    reason = "products form a closed set on each choice of supports"
+    reason = "products form a closed set on each choice of supports, or on another one that makes them, too"
 
     def verify(self, constraints: Constraints) -> Verification:
         """Check each proof, and go through all supports that meet the constraints."""
         choices = _choices(constraints)
         if choices is None:
             return Verification((too_many(),))
-        known = {_form(I, J) for (I, J), _ in self.members}
         m, (inner, n) = constraints[0].shape[0], constraints[1].shape
-        left, right = choices
-        # Where rows, or columns, are put in order, few choices are left.
-        lefts = {component_sets(I, 0, m) for I in left}
-        rights = {component_sets(J, 1, n) for J in right}
-        unknown = sum(standard_form(I, J, inner) not in known for I, J in product(lefts, rights))
-        checks = [Check("kinds of supports without a proof", 0, unknown, not unknown)]
-        for pair, proof in self.members:
+        known = {_form(I, J) for (I, J), _ in self.members}
+        left, right = (
+            {P: component_sets(P, axis, (m, n)[axis]) for P in side} for axis, side in enumerate(choices)
+        )
+        checks = []
+        reaches = []
+        for pair, proof in self.wide:
+            checks += [_meets(constraints, pair), _makes_everything(proof)]
+            if checks[-2].passed:
+                reaches.append(reached(rectangles(cells(pair[0]), cells(pair[1]), inner), n))
+        if reaches:
+            open_pairs = {
+                (left[I], right[J])
+                for I, J in product(left, right)
+                if all(reached(rectangles(I, J, inner), n) & ~wide for wide in reaches)
+            }
+        else:
+            open_pairs = set(product(left.values(), right.values()))
+        unknown = sum(standard_form(*sets, inner) not in known for sets in open_pairs)
+        checks.append(Check("kinds of supports without a proof", 0, unknown, not unknown))
+        for pair, proof in (*self.members, *self.wide):
             checks += verify_proof(pair, proof).checks
         return Verification(tuple(checks))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the proof as lists, numbers and strings, as JSON takes them."""
-        return {"members": [[pair_to_list(pair), proof.to_dict()] for pair, proof in self.members]}
+        return {
+            name: [[pair_to_list(pair), proof.to_dict()] for pair, proof in pairs]
+            for name, pairs in (("members", self.members), ("wide", self.wide))
+        }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Build the proof from what `to_dict` returned."""
-        return cls(tuple((pair_from_list(p), Proof.from_dict(proof)) for p, proof in data["members"]))
+        return cls(
+            *(
+                tuple((pair_from_list(pair), Proof.from_dict(proof)) for pair, proof in data[name])
+                for name in ("members", "wide")
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -275,6 +304,11 @@ def _form(left: Support, right: Support) -> tuple[tuple[int, ...], ...]:
     rows = component_sets(cells(left), 0, left.shape[0])
     columns = component_sets(cells(right), 1, right.shape[1])
     return standard_form(rows, columns, right.shape[0])
+
+
+def _makes_everything(proof: Proof) -> Check:
+    everything = makes_everything(proof)
+    return Check("the member makes", "any values", str(everything), everything)
 
 
 def _meets(constraints: Constraints, pair: Supports) -> Check:

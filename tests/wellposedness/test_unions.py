@@ -29,6 +29,7 @@ from fsmf.supports.constraints import Constraints
 from fsmf.wellposedness.allowances import allows, largest_choices, most_on_line
 from fsmf.wellposedness.constraint_lists import constraints_from_list, constraints_to_list
 from fsmf.wellposedness.elimination import Attainable, is_attainable
+from fsmf.wellposedness.joins import find_filling
 from fsmf.wellposedness.members import meeting, most_at_once
 from fsmf.wellposedness.uncrossed import Absorbed, Uncrossed
 from fsmf.wellposedness.uncrossing import absorb
@@ -41,6 +42,8 @@ CHOSEN = [np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0]]), RowColumnSparse((3, 3), 2
 ESCAPING = [ColumnSparse((3, 2), 2), RowSparse((2, 3), 2)]
 # Three rows and columns of two components, where limits of some pairs are products on others.
 ABSORBED = [ColumnSparse((3, 2), 2), ColumnSparse((2, 3), 2)]
+# Some supports are ill-posed, and lie within the reach of others that make everything there.
+WIDE = [KSparse((2, 3), 3), RowSparse((3, 3), 2)]
 CASES = [
     ([KSparse((5, 1), 2), KSparse((1, 7), 3)], Lines),
     ([ColumnSparse((6, 6), 1), KSparse((6, 6), 9)], Lines),
@@ -54,6 +57,8 @@ CASES = [
     ([RowSparse((2, 30), 8), KSparse((30, 70), 90)], Uncrossed),
     (ABSORBED, Absorbed),
     (HOOK, Lines),
+    ([RowSparse((2, 3), 2), RowSparse((3, 3), 2)], OneMember),
+    (WIDE, EveryMember),
     (ESCAPING, NoMember),
     ([LOWER, KSparse((2, 2), 2)], Uncrossed),
     ([RowSparse((3, 2), 1), RowSparse((2, 3), 2)], EveryMember),
@@ -174,6 +179,7 @@ def test_spoiled_proofs_about_unions_fail():
     every = fsmf.check_well_posedness([RowSparse((3, 2), 1), RowSparse((2, 3), 2)])
     none = decided()
     absorbed = fsmf.check_well_posedness(ABSORBED)
+    wide = fsmf.check_well_posedness(WIDE)
     other = fsmf.check_well_posedness(fsmf.low_rank(3, rank=1))
     first, _ = every.proof.members[0]
     pair, cofactors = none.proof.others[0]
@@ -187,6 +193,14 @@ def test_spoiled_proofs_about_unions_fail():
         replace(none, proof=replace(none.proof, others=((pair, cofactors[1:]), *none.proof.others[1:]))),
         replace(other, proof=Lines()),
         *(
+            replace(wide, proof=replace(wide.proof, wide=tuple(p for p in wide.proof.wide if p is not lost)))
+            for lost in wide.proof.wide
+        ),
+        *(
+            replace(wide, proof=replace(wide.proof, wide=((pair, other.proof), *wide.proof.wide[1:])))
+            for pair, _ in wide.proof.wide[:1]
+        ),
+        *(
             replace(absorbed, proof=Absorbed(tuple(p for p in absorbed.proof.pairs if p is not lost)))
             for lost in absorbed.proof.pairs
         ),
@@ -194,6 +208,13 @@ def test_spoiled_proofs_about_unions_fail():
         replace(absorbed, proof=Absorbed((*absorbed.proof.pairs, thin))),
     ]
     assert not any(bool(verdict.verify()) for verdict in wrong)
+
+
+FULL, RANK_ONE = fsmf.low_rank(3, rank=3), fsmf.low_rank(3, rank=1)
+
+
+def proof_of(supports):
+    return fsmf.check_well_posedness(supports).proof
 
 
 # Theorems that are applied where what they assume does not hold: constraints, and the proof that claims it.
@@ -226,8 +247,11 @@ MISUSED = [
     (map(OnSupport, (LOWER, UPPER)), Absorbed((fsmf.low_rank(2, rank=2),))),
     ([KSparse((3, 3), 4)] * 2, Absorbed(())),
     ([KSparse((7, 2), 3), KSparse((2, 7), 3)], Absorbed(())),
-    # Ill-posed pairs.
+    # Ill-posed pairs, and pairs with all in reach, which do not meet the constraints, or do not make all.
     (ESCAPING, EveryMember(())),
+    (ESCAPING, EveryMember((), ((FULL, find_filling(FULL)),))),
+    ([RowSparse((3, 2), 1), RowSparse((2, 3), 2)], EveryMember((), ((FULL, find_filling(FULL)),))),
+    ([Free((3, 1)), RowColumnSparse((1, 3), 3, 1)], EveryMember((), ((RANK_ONE, proof_of(RANK_ONE)),))),
     ([KSparse((7, 2), 3), KSparse((2, 7), 3)], EveryMember(())),
 ]
 
