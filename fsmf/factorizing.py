@@ -156,7 +156,7 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
     if roots is not None or not _goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen, roots)
     norms = _norms_at_once(A, structure, chosen)
-    norm = norms[0] if norms else checked_norm(A)
+    norm = math.hypot(*norms) if norms else checked_norm(A)
     exponent = comfortable_exponent(_dtype(A), norm)
     A = divided(A, exponent)
     shares = [(part, _taking(one, A)) for part, one in _shared_out(structure, chosen, solver)]
@@ -243,7 +243,7 @@ def _shared_out(structure: Structure, chosen: Solver, solver: Any) -> list[tuple
 
 
 def _norms_at_once(A: Any, structure: Structure, solver: Solver) -> tuple[float, float] | None:
-    """‖A‖_F, and that on the places that no component reaches, where there is compiled code for both."""
+    """‖A‖_F on the places that some component reaches and on the others, where there is compiled code."""
     compiles = getattr(solver, "compiles", None)
     if compiles is None or math.prod(structure.shape) > _CHUNK or len(structure.parts) > 1:
         return None

@@ -22,7 +22,7 @@ Lists = tuple[Array, Array]
 
 
 def deflated_pieces(
-    A: Array,
+    rest: Array,
     rows: Lists,
     columns: Lists,
     order: Array,
@@ -32,13 +32,13 @@ def deflated_pieces(
     iterations: int,
     noise: float = 0.0,
     compiled: bool = False,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array]:
     """Return rank-one pieces ``X[:, k] Y[k]``, each near the best one of its block of what is left of A.
 
     Parameters
     ----------
-    A : ndarray, shape (m, n)
-        In double precision; not written.
+    rest : ndarray, shape (m, n)
+        A in double precision, in C order; ``A - X Y`` is written to it.
     rows, columns : tuple of two ndarray of int
         The rows and the columns of each of the r blocks, as compressed lists.
     order : ndarray of int
@@ -57,16 +57,14 @@ def deflated_pieces(
     X : ndarray, shape (m, r)
     Y : ndarray, shape (r, n)
         Zero outside the blocks; ``‖X[:, k]‖ = ‖Y[k]‖`` without noise.
-    rest : ndarray, shape (m, n)
-        ``A - X Y``.
     """
-    rest, r = np.array(A, order="C"), len(rows[0]) - 1
-    X, Y = np.zeros((len(A), r), dtype=A.dtype), np.zeros((r, A.shape[1]), dtype=A.dtype)
+    (m, n), r = rest.shape, len(rows[0]) - 1
+    X, Y = np.zeros((m, r), dtype=rest.dtype), np.zeros((r, n), dtype=rest.dtype)
     if compiled:
         from fsmf.kernels.deflation_cpu import deflate
 
         deflate(rest, *rows, *columns, order, X0, Y0, iterations, noise, X, Y)
-        return X, Y, rest
+        return X, Y
     for k in order:
         in_rows, in_columns = slice(*rows[0][k : k + 2]), slice(*columns[0][k : k + 2])
         own_rows, own_columns = rows[1][in_rows], columns[1][in_columns]
@@ -77,7 +75,7 @@ def deflated_pieces(
             x, y = x * root, y / root
         X[own_rows, k], Y[k, own_columns] = x + noise * X0[in_rows], y + noise * Y0[in_columns]
         rest[place] -= np.outer(X[own_rows, k], Y[k, own_columns])
-    return X, Y, rest
+    return X, Y
 
 
 def relax_pieces(

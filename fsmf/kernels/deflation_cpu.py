@@ -215,9 +215,8 @@ def deflate(
 
 
 @njit(cache=True, nogil=True)
-def cut(A: Array, rows: Array, columns: Array, reach: Array, out: Array) -> float:
-    """``out = A[rows][:, columns]`` where it is within reach, 0 elsewhere; its squared norm."""
-    square = 0.0
+def cut(A: Array, rows: Array, columns: Array, reach: Array, out: Array) -> None:
+    """``out = A[rows][:, columns]`` where it is within reach, 0 elsewhere."""
     for i in range(rows.size):
         source, target, mask = A[rows[i]], out[i], reach[i]
         # A product, not a choice: branches that follow a random support are mispredicted half the time.
@@ -227,8 +226,6 @@ def cut(A: Array, rows: Array, columns: Array, reach: Array, out: Array) -> floa
         else:
             for j in range(columns.size):
                 target[j] = source[columns[j]] * mask[j]
-        square += _square(target)
-    return square
 
 
 @njit(cache=True, nogil=True)

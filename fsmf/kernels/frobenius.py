@@ -75,17 +75,18 @@ def norm_within(A: NDArray[Any], mask: NDArray[np.bool_]) -> float:
 
 
 def norms_at_once(A: Any, mask: NDArray[np.bool_]) -> tuple[float, float] | None:
-    """Return ‖A‖_F and ``‖A * ~mask‖_F`` from one pass of compiled code; None where that will not do."""
+    """Return ``‖A * mask‖_F`` and ``‖A * ~mask‖_F`` in one compiled pass; None where it will not do."""
     if not isinstance(A, np.ndarray) or A.dtype.char not in "dD" or not A.flags.c_contiguous:
         return None
     from fsmf.kernels.frobenius_cpu import squares
 
     source = A.view()
     source.flags.writeable = False  # compiled once, for what may be written and what may not
-    total, outside = squares(source, mask.view(np.uint8))
-    if not _SAFE[0] < total < _SAFE[1] or (outside < _SAFE[0] and not mask.all()):
-        return None
-    return math.sqrt(total), math.sqrt(outside)
+    found = squares(source, mask.view(np.uint8))
+    for square, is_empty in zip(found, (not mask.any(), mask.all()), strict=True):
+        if not (_SAFE[0] < square < _SAFE[1] or is_empty):
+            return None
+    return math.sqrt(found[0]), math.sqrt(found[1])
 
 
 def _elsewhere(A: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,9 @@ from scipy import sparse
 from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.deflation import Lists, deflated_pieces, relax_pieces
-from fsmf.kernels.frobenius import frobenius_norm
+from fsmf.kernels.frobenius import frobenius_norm, norms_at_once
 from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
 from fsmf.kernels.matrix import comfortable_exponent, divided
-from fsmf.kernels.namespace import space_of
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
@@ -49,9 +48,6 @@ _BEYOND = 1.6
 # Entries of normal equations, over all sweeps, from which on compiled kernels win: plain ones take about
 # 30 ns an entry, and loading the others takes half a second (compiling them, once, ten).
 _WORTH_COMPILING = 2e7
-
-# Sums of squares of a matrix of comfortable norm above this lost nothing to underflow.
-_UNHARMED = 1e-280
 
 # Below this fraction of ‖A‖² a squared error is formed entry by entry, not as a difference.
 CANCELLED = 1e-4
@@ -91,12 +87,10 @@ class PairProblem(Swept):
 
     Attributes
     ----------
-    A : ndarray, shape (m, n)
-        The part's matrix, zero out of reach, in double precision.
+    whole : ndarray or csr_array
+        The whole matrix, which is not copied.
     eps : float
         Rounding of the user's dtype, in which the factors will be stored.
-    norm : float
-        ‖A‖_F.
     part : Part
         The part.
     left, right : Support
@@ -109,9 +103,8 @@ class PairProblem(Swept):
         Whether compiled kernels are used: worth their loading when many sweeps are to be made.
     """
 
-    A: Array
+    whole: Any
     eps: float
-    norm: float
     part: Part
     left: Support
     right: Support
@@ -123,11 +116,47 @@ class PairProblem(Swept):
     def of(cls, A: Any, part: Part, *, ridge: float, exponent: int, n_sweeps: int = 1) -> PairProblem:
         """Cut a part out of the whole matrix, which was divided by ``2**exponent``; the ridge was not."""
         left, right = part.structure.supports
+        eps, ridge = float(np.finfo(A.dtype).eps), math.ldexp(ridge, -exponent)
         compiled = worth_compiling(part.structure, n_sweeps)
-        own, norm = _cut(A, part, compiled=compiled)
-        ridge = math.ldexp(ridge, -exponent)
-        eps = float(np.finfo(A.dtype).eps)
-        return cls(own, eps, norm, part, left, right, ridge, exponent, compiled)
+        return cls(A, eps, part, left, right, ridge, exponent, compiled)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether factors are complex."""
+        return np.iscomplexobj(self.whole)
+
+    @cached_property
+    def A(self) -> Array:
+        """The part's matrix, m × n, zero out of reach, in double precision."""
+        return self._cut()
+
+    @cached_property
+    def norm(self) -> float:
+        """‖A‖_F; A itself, which a start can do without, is not set up for it if it is the whole."""
+        structure = self.part.structure
+        if self.compiled and structure.shape == self.whole.shape:
+            norms = norms_at_once(self.whole, structure.reach)
+            if norms:
+                return norms[0]
+        return frobenius_norm(self.A)
+
+    def _cut(self) -> Array:
+        part, whole = self.part, self.whole
+        reach = part.structure.reach
+        if (
+            self.compiled
+            and isinstance(whole, np.ndarray)
+            and whole.dtype.char in "dD"
+            and whole.flags.c_contiguous
+        ):
+            from fsmf.kernels.deflation_cpu import cut
+
+            own, source = np.empty(reach.shape, whole.dtype), whole.view()
+            source.flags.writeable = False
+            cut(source, part.rows, part.columns, reach.view(np.uint8), own)
+            return own
+        own = np.where(reach, part.block(whole, *map(np.arange, reach.shape)), 0)
+        return own.astype(np.result_type(own.dtype, np.float64), copy=False)
 
     @property
     def rows(self) -> RowGroups:
@@ -234,14 +263,16 @@ class PairProblem(Swept):
 
         X and Y, and what their product leaves of A.
         """
-        return deflated_pieces(
-            self.A,
+        rest = self._cut()
+        X, Y = deflated_pieces(
+            rest,
             *_lists(self.part.structure),
             *spectral_noise(rng, self),
             iterations=ITERATIONS,
             noise=NOISE,
             compiled=self.compiled,
         )
+        return X, Y, rest
 
     def relaxation(self, X: Array, Y: Array, rest: Array | None = None) -> Relaxation | None:
         """Updates to begin with, if there are cheap ones; what is given is written, ``A − X Y`` too."""
@@ -253,7 +284,7 @@ class PairProblem(Swept):
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""
         part = self.part
         (m, n), r = shape, part.inner
-        X, Y = checked_factors(initial, ((m, r), (r, n)), real=not np.iscomplexobj(self.A))
+        X, Y = checked_factors(initial, ((m, r), (r, n)), real=not self.is_complex)
         found = []
         for factor, support, index in (
             (X, self.left, (part.rows, part.members)),
@@ -270,21 +301,6 @@ def worth_compiling(structure: Structure, n_sweeps: int) -> bool:
     worth = _WORTH_COMPILING / n_sweeps
     # Right-hand sides have an entry for each parameter; to count the others, rows are grouped.
     return structure.n_parameters > worth or sum(groups.work for groups in structure.row_groups) > worth
-
-
-def _cut(A: Any, part: Part, *, compiled: bool) -> tuple[Array, float]:
-    """The part's matrix, zero out of reach, in double precision; and its norm."""
-    reach = part.structure.reach
-    if compiled and isinstance(A, np.ndarray) and A.dtype.char in "dD" and A.flags.c_contiguous:
-        from fsmf.kernels.deflation_cpu import cut
-
-        own, source = np.empty(reach.shape, A.dtype), A.view()
-        source.flags.writeable = False
-        square = cut(source, part.rows, part.columns, reach.view(np.uint8), own)
-        return own, math.sqrt(square) if square > _UNHARMED else frobenius_norm(own)
-    own = np.where(reach, part.block(A, *map(np.arange, reach.shape)), 0)
-    own = own.astype(np.result_type(own.dtype, np.float64), copy=False)
-    return own, frobenius_norm(own)
 
 
 @lru_cache(maxsize=64)
@@ -345,7 +361,7 @@ class Relaxation:
 def drawn(draw: Callable[[int], Array], size: int, problem: Any) -> Array:
     """Draw values of factors of ordinary size, real and imaginary parts alike."""
     values = draw(size)
-    if space_of(problem.A).dtype(problem.A).kind == "c":
+    if problem.is_complex:
         values = values + 1j * draw(size)
     return ordinary_entry(problem.norm, problem.part.structure.shape) * values
 
@@ -357,9 +373,8 @@ def spectral_noise(rng: int | np.random.Generator, problem: Any) -> tuple[Array,
     Gaussian ones; those of a seed are kept.
     """
     sizes = problem.left.nnz, problem.right.nnz
-    is_complex = space_of(problem.A).dtype(problem.A).kind == "c"
     draw = _kept_noise if type(rng) is int and max(sizes) <= _KEPT else _noise
-    left, right = draw(rng, *sizes, is_complex)
+    left, right = draw(rng, *sizes, problem.is_complex)
     entry = ordinary_entry(problem.norm, problem.part.structure.shape)
     return entry * left, entry * right
 

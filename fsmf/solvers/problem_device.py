@@ -259,7 +259,7 @@ class DevicePairProblem:
         ):
             if F.shape != expected:
                 raise ShapeError(f"initial must be factors of shapes {(m, r)} and {(r, n)}; found {F.shape}")
-            if space.dtype(F).kind not in ("biuf" if self._dtype.kind == "f" else "biufc"):
+            if space.dtype(F).kind not in ("biufc" if self.is_complex else "biuf"):
                 raise OptionError(f"initial must be numbers as A is; found dtype {space.dtype(F)}")
             F = self._double(F)
             norm = frobenius_norm(F)
@@ -305,7 +305,7 @@ class DevicePairProblem:
 
     def _squares(self, F: Array) -> Array:
         xp = self.space.xp
-        return xp.real(xp.conj(F) * F) if self._dtype.kind == "c" else F * F
+        return xp.real(xp.conj(F) * F) if self.is_complex else F * F
 
     def _rest(self, X: Array, Y: Array) -> Array:
         return self.A - self.space.xp.matmul(self._double(X), self._double(Y))
@@ -314,13 +314,18 @@ class DevicePairProblem:
         return self.space.cast(F, self._dtype)
 
     @property
+    def is_complex(self) -> bool:
+        """Whether factors are complex."""
+        return self._dtype.kind == "c"
+
+    @property
     def _dtype(self) -> np.dtype[Any]:
         return self.space.dtype(self.A)
 
     def _adjoint(self, F: Array) -> Array:
         xp = self.space.xp
         turned = xp.matrix_transpose(F)
-        return xp.conj(turned) if self._dtype.kind == "c" else turned
+        return xp.conj(turned) if self.is_complex else turned
 
 
 def _laid_out(values: Array, support: Support) -> Array:

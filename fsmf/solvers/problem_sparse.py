@@ -97,6 +97,11 @@ class SparsePairProblem(Swept):
     ridge: float
     exponent: int
 
+    @property
+    def is_complex(self) -> bool:
+        """Whether factors are complex."""
+        return np.iscomplexobj(self.A)
+
     @classmethod
     def of(cls, A: Any, part: Part, *, ridge: float, exponent: int) -> SparsePairProblem:
         """Take a part of the whole matrix, which was divided by ``2**exponent``; the ridge was not."""
@@ -348,7 +353,7 @@ class SparsePairProblem(Swept):
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""
         part, r = self.part, self.part.inner
         shapes = ((shape[0], r), (r, shape[1]))
-        X, Y = checked_factors(initial, shapes, real=not np.iscomplexobj(self.A))
+        X, Y = checked_factors(initial, shapes, real=not self.is_complex)
         dtype = np.result_type(self.A.dtype, np.float64)
         found = (
             _values_on(X, part.rows, part.members, self.left),

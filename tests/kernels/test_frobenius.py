@@ -16,9 +16,11 @@ def test_both_norms_are_those_of_the_entries(dtype, density):
     if dtype == "complex128":
         A += 1j * rng.standard_normal(A.shape)
     mask = rng.random(A.shape) < density
-    entries = [abs(entry) for entry in A.flat]
-    outside = [size for size, masked in zip(entries, mask.flat, strict=True) if not masked]
-    assert norms_at_once(A, mask) == pytest.approx((math.hypot(*entries), math.hypot(*outside)), rel=1e-14)
+    expected = [
+        math.hypot(*(abs(entry) for entry, masked in zip(A.flat, mask.flat, strict=True) if masked == wanted))
+        for wanted in (True, False)
+    ]
+    assert norms_at_once(A, mask) == pytest.approx(expected, rel=1e-14)
 
 
 @pytest.mark.parametrize("entry", [math.nan, math.inf, 1e200, 1e-200])
@@ -27,9 +29,10 @@ def test_entries_without_ordinary_squares_are_left_to_others(entry):
     assert norms_at_once(np.full((3, 4), entry), mask) is None
 
 
-def test_small_entries_outside_are_left_to_others():
-    A, mask = np.ones((3, 4)), np.ones((3, 4), dtype=bool)
-    A[0, 0], mask[0, 0] = 1e-200, False
+@pytest.mark.parametrize("outside", [False, True])
+def test_small_entries_on_one_side_are_left_to_others(outside):
+    A, mask = np.ones((3, 4)), np.full((3, 4), outside)
+    A[0, 0], mask[0, 0] = 1e-200, not outside
     assert norms_at_once(A, mask) is None
 
 
