@@ -31,6 +31,7 @@ from fsmf.support_search import SupportSearch
 from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.support import Support, Supports
+from fsmf.underway import UnderWay
 
 __all__ = ["Certificate", "Factorization", "History", "Status", "load"]
 
@@ -78,7 +79,7 @@ class Status(Enum):
     FACTORS_GROW = "factors grow while the error falls"
 
 
-class Factorization(Product):
+class Factorization(UnderWay, Product):
     """Hold factors on their supports, as an operator that multiplies fast and knows what it is worth.
 
     An operator as `Product` is, with the error of the factors, the status of the solver, and a certificate.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import sparse
 from fsmf.certificates import GlobalOptimum, StationaryPoint
 from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.factorization import Factorization, History, Status
+from fsmf.kernels import cuda
 from fsmf.kernels.frobenius import frobenius_norm, norm_within, norms_at_once
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
 from fsmf.kernels.namespace import check_on_host, is_foreign, space_of
@@ -26,11 +28,11 @@ from fsmf.search_certificates import SearchBound
 from fsmf.searching import search_supports
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, ridged, searchers, table_of
+from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.layout import IndexLists
-from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure, analyze
 
 if TYPE_CHECKING:
@@ -110,7 +112,8 @@ def factorize(
     point with a lower bound on the optimum. Independent parts (connected components of the overlap
     graph) are solved independently, and everything tractable among them exactly.
 
-    **Cost.** Two passes over A besides the solver's cost; `explain` predicts it.
+    **Cost.** Two passes over A besides the solver's cost; `explain` predicts it. On a GPU, where one pass
+    is all, nobody waits for the device, and NaN in A shows, when something is first asked for.
 
     References
     ----------
@@ -150,8 +153,7 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
             f"supports make a product of shape {structure.shape}; A has shape {A.shape}; they must agree"
         )
     if is_foreign(A):
-        # Those that cannot work there say so themselves, if there are no others.
-        solver = [one for one in table_of(solver) if _works_anywhere(one)] or solver
+        solver = _solvers_there(structure, solver)
     chosen = choose(structure, solver, weighted=roots is not None)
     if roots is not None or not _goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen, roots)
@@ -169,6 +171,15 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
         solved.append((part, one, solution))
         rest = math.hypot(rest, solution.error)
     return _assemble(structure, solved, A, norm, out_of_reach, exponent)
+
+
+def _solvers_there(structure: Structure, solver: Any) -> Any:
+    """Those that work where arrays are; of the table, those first that need one pass over A."""
+    table = [one for one in table_of(solver) if _works_anywhere(one)]
+    if solver is None:
+        table.sort(key=lambda one: one.refuses(structure) is not None or not one.measures(structure))
+    # Those that cannot say so themselves, if there are no others.
+    return table or solver
 
 
 def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
@@ -193,12 +204,21 @@ def _searched(A: Any, constraints: Constraints, solver: Any) -> Factorization:
 def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | None = None) -> Factorization:
     """Let a solver take the whole; if it can, it measures A in the pass that it makes anyway."""
     _taking(solver, A)
-    part, exponent = Part.whole(structure, roots), 0
+    part = structure.whole if roots is None else Part.whole(structure, roots)
+    measures, space = solver.measures(structure), space_of(A)
+    if measures and space.is_cupy and isinstance(solver, Hierarchical):
+        later = partial(_sound, A, part, solver, solver.begin(A, part))
+        return Factorization.begun(structure.supports, space.dtype(A), cuda.on_this_stream(space, later))
+    return _sound(A, part, solver, partial(solver.solve, A, part) if measures else None)
+
+
+def _sound(A: Any, part: Part, solver: Solver, measured: Callable[[], Any] | None) -> Factorization:
+    """What a solver found that measures A, if A was fit for that; else what it finds for A, scaled."""
+    structure, exponent = part.structure, 0
+    # What overflows on the way is scaled, or refused, below.
     whole: Any = None
-    if solver.measures(structure):
-        # What overflows on the way is scaled, or refused, below.
-        with np.errstate(over="ignore", invalid="ignore"), suppress(np.linalg.LinAlgError):
-            whole = solver.solve(A, part)
+    with np.errstate(over="ignore", invalid="ignore"), suppress(np.linalg.LinAlgError):
+        whole = measured and measured()
     unfit = whole is None or not math.isfinite(whole.norm) or comfortable_exponent(_dtype(A), whole.norm)
     if unfit:
         # A multiple of the number of factors is shared out evenly.
@@ -208,6 +228,10 @@ def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | N
         whole = solver.solve(divided(A, exponent), part, exponent=exponent)
     # The scale taken out of A goes back to the factors, a power of two to each; halves of it cannot overflow.
     half = exponent // 2
+
+    def scaled(one: Any) -> Any:
+        return one.scaled(2.0**half).scaled(2.0 ** (exponent - half))
+
     shares = [(exponent + i) // len(whole.values) for i in range(len(whole.values))]
     return Factorization(
         whole.supports,
@@ -216,12 +240,10 @@ def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | N
         columns=whole.columns,
         norm=math.ldexp(whole.norm, exponent),
         status=whole.status,
-        certificate=whole.certificate.scaled(2.0**half).scaled(2.0 ** (exponent - half)),
+        certificate=scaled(whole.certificate),
         history=whole.history.scaled(exponent, len(whole.values)),
         solver=type(solver).__name__,
-        ridge_path=None
-        if whole.path is None
-        else whole.path.scaled(2.0**half).scaled(2.0 ** (exponent - half)),
+        ridge_path=None if whole.path is None else scaled(whole.path),
     )
 
 
@@ -305,9 +327,7 @@ def _assemble(
     for i, support in enumerate(supports):
         values = Pieces(space_of(A), support.nnz, _dtype(A))
         for part, _, solution in solved:
-            rows, columns = ((part.rows, part.members), (part.members, part.columns))[i]
-            places = _where(support, part.structure.supports[i], rows, columns)
-            values.put(places, (solution.left, solution.right)[i])
+            values.put(part.places(support, i), (solution.left, solution.right)[i])
         factors.append(values.together())
     gradients = [solution.gradient_norm for solution in solutions if solution.gradient_norm is not None]
     bracket: dict[str, Any] = {
@@ -373,19 +393,6 @@ def _merged(solutions: list[Solution], out_of_reach: float, exponent: int) -> Hi
         norms += padded(history.factor_norm, norm) ** 2
         seconds = np.maximum(seconds, padded(history.seconds, 0.0))
     return History(np.sqrt(errors), np.sqrt(norms), seconds).scaled(exponent, 2)
-
-
-def _where(support: Support, own: Support, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any] | slice:
-    """Where the places of a part's support are stored in the whole support."""
-    if own.nnz == support.nnz:
-        return slice(None)
-    width = support.shape[1]
-    i, k = support.coordinates()
-    own_i, own_k = own.coordinates()
-    positions: NDArray[Any] = np.searchsorted(
-        i.astype(np.int64) * width + k, rows[own_i].astype(np.int64) * width + columns[own_k]
-    )
-    return positions
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,20 @@ class Part(NamedTuple):
         )
         return dense
 
+    def places(self, support: Support, i: int) -> NDArray[Any] | slice:
+        """Say where the places of factor i of this part are stored in the support of the whole."""
+        own = self.structure.supports[i]
+        if own.nnz == support.nnz:
+            return slice(None)
+        rows, columns = ((self.rows, self.members), (self.members, self.columns))[i]
+        j, k = own.coordinates()
+        width = support.shape[1]
+        all_of_them, these = (
+            i.astype(np.int64) * width + k for i, k in (support.coordinates(), (rows[j], columns[k]))
+        )
+        found: NDArray[Any] = np.searchsorted(all_of_them, these)
+        return found
+
     def locate(self, blocks: DisjointBlocks) -> DisjointBlocks:
         """Say which blocks of the whole matrix some blocks of this part are."""
         return DisjointBlocks(
@@ -270,10 +284,15 @@ class Structure:
         return tuple(block_families(self.classes))
 
     @cached_property
+    def whole(self) -> Part:
+        """All of it as one part."""
+        return Part.whole(self)
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The independent problems: all that is tractable as one, then each other connected component."""
         if (self.n_components == 1 and not self.n_dead) or self.tractable:
-            return (Part.whole(self),)
+            return (self.whole,)
         easy: list[Index] = []
         hard: list[Part] = []
         order = np.argsort(self.component_of, kind="stable")

@@ -152,7 +152,7 @@ class Device:
     """The only device."""
 
     attributes: ClassVar[dict[str, int]] = {
-        "MaxSharedMemoryPerBlockOptin": 64 << 10,
+        "MaxSharedMemoryPerBlockOptin": 99 << 10,
         "MultiProcessorCount": 132,
     }
 
@@ -336,10 +336,10 @@ def installed(emulator: Emulator) -> Iterator[ModuleType]:
         found = modules()
         for name, module in found.items():
             patch.setitem(sys.modules, name, module)
-        cuda._module.cache_clear()
+        cuda.forget()
         try:
             yield found["cupy"]
         finally:
-            cuda._module.cache_clear()
+            cuda.forget()
             for name in [name for name in sys.modules if name.startswith("array_api_compat.cupy")]:
                 del sys.modules[name]

@@ -161,7 +161,7 @@ def test_what_works_in_host_memory_says_so(work):
 def test_what_cannot_be_factorized_says_why():
     A = [[np.nan, 1, 1, 1], [np.inf, 0, 0, 0], [1] * 4, [1] * 4]
     with pytest.raises(InputError, match="2 entries"):
-        fsmf.factorize(on(ELSEWHERE, A), fsmf.monarch(4, blocks=2))
+        fsmf.factorize(on(ELSEWHERE, A), fsmf.monarch(4, blocks=2)).settle()
     with pytest.raises(ShapeError):
         fsmf.factorize(on(ELSEWHERE, np.ones((3, 4))), fsmf.butterfly(4))
     with pytest.raises(ShapeError, match="matrix"):

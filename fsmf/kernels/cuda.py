@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,13 +17,17 @@ __all__ = [
     "Kernel",
     "address",
     "finish",
+    "forget",
     "launch",
     "most_shared",
     "number_types",
+    "on_this_stream",
     "pointer",
     "source",
     "takes",
 ]
+
+Result = TypeVar("Result")
 
 _FOLDER = Path(__file__).parent
 
@@ -64,7 +68,12 @@ def source(file: str) -> str:
 
 def most_shared(space: Space) -> int:
     """Return how many bytes of shared memory a block of threads may have."""
-    return int(space.device.attributes["MaxSharedMemoryPerBlockOptin"])
+    return _most_shared(int(space.device.id))
+
+
+@cache
+def _most_shared(device: int) -> int:
+    return int(import_module("cupy").cuda.Device(device).attributes["MaxSharedMemoryPerBlockOptin"])
 
 
 def takes(space: Space) -> bool:
@@ -72,6 +81,7 @@ def takes(space: Space) -> bool:
     return space.is_cupy
 
 
+@cache
 def number_types(dtype: np.dtype[Any]) -> tuple[tuple[str, str], ...]:
     """Return what NUMBER and REAL stand for where numbers have a dtype."""
     names = {"float32": "float", "float64": "double"}
@@ -88,6 +98,19 @@ def finish(space: Space) -> None:
     """Wait for what the current stream of the device has to do."""
     with space.device:
         import_module("cupy").cuda.get_current_stream().synchronize()
+
+
+def on_this_stream(space: Space, finish: Callable[[], Result]) -> Callable[[], Result]:
+    """Return what finishes later on the device and the stream that are current now, and waits for them."""
+    stream = import_module("cupy").cuda.get_current_stream()
+
+    def run() -> Result:
+        with space.device, stream:
+            found = finish()
+            stream.synchronize()
+        return found
+
+    return run
 
 
 def pointer(array: Any) -> Any:
@@ -116,13 +139,22 @@ def launch(
     if not blocks:
         return
     with space.device:
-        function = _module(kernel.file, kernel.defines).get_function(kernel.name)
-        if shared > _FREE:
-            function.max_dynamic_shared_size_bytes = shared
+        function = _function(kernel, int(space.device.id), shared > _FREE)
         function((blocks,), (threads,), tuple(arguments), shared_mem=shared)
 
 
+def forget() -> None:
+    """Forget what was compiled and asked, for another CuPy."""
+    for one in (_function, _most_shared):
+        one.cache_clear()
+
+
 @cache
-def _module(file: str, defines: tuple[tuple[str, str], ...]) -> Any:
-    options = (*OPTIONS, *(f"-D{name}={value}" for name, value in defines))
-    return import_module("cupy").RawModule(code=source(file), options=options)
+def _function(kernel: Kernel, device: int, with_leave: bool) -> Any:
+    """The kernel on a device, with leave to take as much shared memory as there is, or none."""
+    options = (*OPTIONS, *(f"-D{name}={value}" for name, value in kernel.defines))
+    module = import_module("cupy").RawModule(code=source(kernel.file), options=options)
+    function = module.get_function(kernel.name)
+    if with_leave:
+        function.max_dynamic_shared_size_bytes = _most_shared(device)
+    return function

@@ -4,14 +4,18 @@
 
 #include "reductions.cuh"
 
-// Run i is x[starts[i]], ..., x[starts[i + 1] - 1], and blocks i parts, ..., i parts + parts - 1 are for it.
+// Run i is x[starts[i]], ..., x[starts[i + 1] - 1], and blocks i parts, ..., i parts + parts - 1 are for it. Without
+// starts there is one, of n numbers.
 extern "C" __global__ void __launch_bounds__(256) sums_of_squares(
-    const REAL* x, double* sums, const long long* starts, int parts) {
+    const REAL* x, double* sums, const long long* starts, long long n, int parts) {
     __shared__ double room[8];
     const int run = blockIdx.x / parts;
-    const long long threads = (long long)parts * blockDim.x, n = starts[run + 1] - starts[run], packs = n / PACK;
+    if (starts) {
+        n = starts[run + 1] - starts[run];
+        x += starts[run];
+    }
+    const long long threads = (long long)parts * blockDim.x, packs = n / PACK;
     const long long first = (long long)(blockIdx.x % parts) * blockDim.x + threadIdx.x;
-    x += starts[run];
     double own = 0;
 #pragma unroll 4
     for (long long item = first; item < packs; item += threads) {

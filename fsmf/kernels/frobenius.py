@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy import sparse
 from fsmf.kernels import cuda
 from fsmf.kernels.namespace import Space, is_foreign, space_of
 
-__all__ = ["frobenius_norm", "frobenius_norms", "norm_within", "norms_at_once"]
+__all__ = ["begin_norms", "frobenius_norm", "frobenius_norms", "norm_within", "norms_at_once"]
 
 # Entries per partial sum: they stay in cache when converted to double precision, and are too few for a BLAS
 # to start threads, which on a busy machine cost more than the sum.
@@ -24,6 +24,9 @@ _LARGE_PIECE = 1 << 26
 
 # Threads of a block of the kernel for it, and blocks: some for each multiprocessor.
 _THREADS, _MOST_PARTS = 256, 1056
+
+# Where runs start, by device and lengths: those of a chain, as long as it is used.
+_KNOWN: dict[tuple[str, tuple[int, ...]], Any] = {}
 
 # Sums of squares in this range lost nothing to overflow or underflow.
 _SAFE = (1e-280, 1e300)
@@ -60,10 +63,24 @@ def frobenius_norms(arrays: Sequence[Any]) -> list[float]:
     space = space_of(*arrays)
     if cuda.takes(space) and len(arrays) > 1 and all(A.flags.c_contiguous and A.size for A in arrays):
         flat = space.xp.concat([A.reshape(-1) for A in arrays])
-        totals = _summed(space, flat, [A.size for A in arrays])
-        if all(total == 0 or _SAFE[0] < total < _SAFE[1] for total in totals):
-            return [math.sqrt(total) for total in totals]
+        return begin_norms(flat, tuple(A.size for A in arrays))()
     return [frobenius_norm(A) for A in arrays]
+
+
+def begin_norms(flat: Any, lengths: tuple[int, ...]) -> Callable[[], list[float]]:
+    """Launch a kernel for the norms of runs of a contiguous vector; what is returned waits for them."""
+    totals = _begin_sums(space_of(flat), flat, lengths)
+
+    def finish() -> list[float]:
+        found = totals()
+        # Of several runs, those that are zero are taken to be: what blocks lose often is.
+        zero = len(lengths) > 1
+        if all(_SAFE[0] < total < _SAFE[1] or (zero and total == 0) for total in found):
+            return [math.sqrt(total) for total in found]
+        ends = np.cumsum(lengths)
+        return [_scaled_norm(flat[end - n : end]) for n, end in zip(lengths, ends.tolist(), strict=True)]
+
+    return finish
 
 
 def norm_within(A: NDArray[Any], mask: NDArray[np.bool_]) -> float:
@@ -90,14 +107,18 @@ def norms_at_once(A: Any, mask: NDArray[np.bool_]) -> tuple[float, float] | None
 
 
 def _elsewhere(A: Any) -> float:
-    """The norm of an array of another library, in pieces, scaled by the largest entry."""
+    """The norm of an array of another library."""
     space = space_of(A)
     xp = space.xp
     if cuda.takes(space) and space.dtype(A).char in "fdFD" and A.flags.forc and A.size:
-        (total,) = _summed(space, (A if A.flags.c_contiguous else A.T).reshape(-1), [A.size])
-        if _SAFE[0] < total < _SAFE[1]:
-            return math.sqrt(total)
-    flat = xp.reshape(A, (-1,))
+        return begin_norms((A if A.flags.c_contiguous else A.T).reshape(-1), (A.size,))()[0]
+    return _scaled_norm(xp.reshape(A, (-1,)))
+
+
+def _scaled_norm(flat: Any) -> float:
+    """The norm of a vector, in pieces, scaled by the largest entry."""
+    space = space_of(flat)
+    xp = space.xp
     if not flat.shape[0]:
         return 0.0
     peak = space.cast(xp.max(xp.abs(flat)), np.float64)
@@ -109,8 +130,8 @@ def _elsewhere(A: Any) -> float:
     return float(divisor * xp.sqrt(total))
 
 
-def _summed(space: Space, flat: Any, lengths: list[int]) -> list[float]:
-    """Sums of squares of runs of an array, by a CUDA kernel; they come to the host together."""
+def _begin_sums(space: Space, flat: Any, lengths: tuple[int, ...]) -> Callable[[], list[float]]:
+    """Sums of squares of runs of an array, by a CUDA kernel; they come to the host when asked for."""
     real = np.dtype(space.dtype(flat).char.lower())
     scale = flat.dtype.itemsize // real.itemsize
     flat = flat.view(real) if scale > 1 else flat
@@ -118,17 +139,26 @@ def _summed(space: Space, flat: Any, lengths: list[int]) -> list[float]:
     pack = 16 // real.itemsize if one and cuda.address(flat) % 16 == 0 else 1
     parts = max(1, min(_MOST_PARTS // len(lengths), max(lengths) * scale // (_THREADS * 16)))
     sums = space.xp.empty((len(lengths), parts), dtype=space.xp.float64, device=space.device)
-    starts = space.put(np.cumsum([0, *(n * scale for n in lengths)], dtype=np.int64))
+    starts = None if one else _starts(space, tuple(n * scale for n in lengths))
     defines = (("REAL", {4: "float", 8: "double"}[real.itemsize]), ("PACK", str(pack)))
     cuda.launch(
         space,
         cuda.Kernel("frobenius.cu", "sums_of_squares", defines),
         blocks=len(lengths) * parts,
         threads=_THREADS,
-        arguments=(flat, sums, starts, np.int32(parts)),
+        arguments=(flat, sums, cuda.pointer(starts), np.int64(flat.size), np.int32(parts)),
     )
-    found: list[float] = space.get(space.xp.sum(sums, axis=1)).tolist()
-    return found
+    # What each block of threads found is little, and summed on the host without another launch.
+    return lambda: space.get(sums).sum(axis=1).tolist()
+
+
+def _starts(space: Space, lengths: tuple[int, ...]) -> Any:
+    """Where runs of such lengths start, and the last ends: copied to a device once."""
+    key = str(space), lengths
+    if key not in _KNOWN:
+        _KNOWN[key] = space.put(np.cumsum([0, *lengths], dtype=np.int64))
+        cuda.finish(space)  # other streams know nothing of this one
+    return _KNOWN[key]
 
 
 def _pieces(values: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
 from itertools import pairwise
 from types import ModuleType
 from typing import Any, Literal, NamedTuple
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from fsmf.errors import ShapeError, SupportError
 from fsmf.kernels import cuda
-from fsmf.kernels.frobenius import frobenius_norm, frobenius_norms
+from fsmf.kernels.frobenius import begin_norms, frobenius_norm, frobenius_norms
 from fsmf.kernels.kronecker_blocks import Blocks
 from fsmf.kernels.kronecker_matmul import fused_pattern
-from fsmf.kernels.kronecker_split_cuda import split_by_kernel
+from fsmf.kernels.kronecker_split_cuda import begin_iterating, split_by_kernel
 from fsmf.kernels.kronecker_split_device import split_there
-from fsmf.kernels.kronecker_strips_cuda import plan_strips, split_by_strips
+from fsmf.kernels.kronecker_strips_cuda import plan_all_strips, split_by_strips
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.kernels.truncated_svd import truncated_svd
 
-__all__ = ["Interface", "LeftSplit", "split", "split_left", "split_left_there"]
+__all__ = ["Interface", "LeftSplit", "begin_split_left", "split", "split_left"]
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -46,6 +46,16 @@ class Interface(NamedTuple):
     k: int
     c: int
     r: int
+
+    @property
+    def n_values(self) -> int:
+        """Values of the left factor."""
+        return self.a * self.b * self.d * self.k * self.r
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks."""
+        return self.a * self.k * self.d
 
 
 class LeftSplit(NamedTuple):
@@ -121,7 +131,7 @@ def split_left(A: Array, patterns: Sequence[Pattern]) -> LeftSplit:
     >>> [X.shape for X in values], round(norm, 9), bool(tails[0].max() < 1e-14)
     ([(1, 2, 2, 2), (2, 2, 1, 2)], 4.0, True)
     """
-    cuts = _interfaces(patterns)
+    cuts = _interfaces(tuple(patterns))
     (a, *_), (last, _, c, D) = patterns[0], patterns[-1]
     shape = (a * patterns[0][1] * patterns[0][3], last * c * D)
     if A.shape != shape:
@@ -155,8 +165,8 @@ def split_left(A: Array, patterns: Sequence[Pattern]) -> LeftSplit:
     return LeftSplit(values, tails, losses, norm)
 
 
-def split_left_there(V: Any, patterns: Sequence[Pattern]) -> LeftSplit:
-    """Factorize values of a product pattern into a chain, from left to right; `split_left` where they live.
+def begin_split_left(V: Any, patterns: Sequence[Pattern]) -> Callable[[], LeftSplit]:
+    """Launch what factorizes values of a product pattern into a chain; `split_left` where they live.
 
     Parameters
     ----------
@@ -167,46 +177,68 @@ def split_left_there(V: Any, patterns: Sequence[Pattern]) -> LeftSplit:
 
     Returns
     -------
-    LeftSplit
-        The factors and what they lose, where V is.
+    callable
+        Waits, and returns the factors and what they lose, where V is.
 
     Notes
     -----
     **Guarantee.** As of `split_left`.
 
     **Cost.** On a GPU interfaces of rank one whose blocks have few rows are split some at a time: V is read
-    once, and of what they leave, a small part, the next ones make the same. Others take a pass each.
+    once, and of what they leave, a small part, the next ones make the same. Others take a pass each, and all
+    of those but the last are waited for.
 
     Examples
     --------
     >>> import numpy as np
-    >>> split_left_there(np.ones((1, 4, 1, 4)), [(1, 2, 2, 2), (2, 2, 2, 1)]).norm
+    >>> begin_split_left(np.ones((1, 4, 1, 4)), [(1, 2, 2, 2), (2, 2, 2, 1)])().norm
     4.0
     """
-    cuts, space = _interfaces(patterns), space_of(V)
-    xp, itemsize = space.xp, space.dtype(V).itemsize
-    values: list[Any] = []
-    tails: list[Any] = []
-    rest = V
-    while len(values) < len(cuts):
-        i = len(values)
-        strips = plan_strips(cuts[i:], itemsize, cuda.most_shared(space)) if cuda.takes(space) else None
-        if strips is not None:
-            M = xp.ascontiguousarray(xp.reshape(rest, (-1, cuts[i].k * cuts[i].c)))
-            left, lost, rest = split_by_strips(M, cuts[i:], strips)
-            values += left
-            tails += lost
-            continue
-        a, b, d, k, c, _ = cuts[i]
-        right = fused_pattern(patterns[i + 1 :])
-        whole = xp.reshape(rest, (a, b * d // right[3], right[3], k * c))
-        X, rest, lost_here = split(whole, patterns[i], right)
-        values.append(X)
-        tails.append(lost_here)
-    shapes = [(a, b, d, c) for a, b, c, d in patterns]
-    values = [xp.reshape(X, shape) for X, shape in zip([*values, rest], shapes, strict=True)]
-    losses = frobenius_norms(tails)
-    return LeftSplit(values, tails, losses, math.hypot(*losses, frobenius_norm(values[-1])))
+    space, cuts = space_of(V), _interfaces(tuple(patterns))
+    xp, has_kernels = space.xp, cuda.takes(space)
+    most = cuda.most_shared(space) if has_kernels else 0
+    finishes: list[Callable[[], tuple[list[Any], list[Any], list[float]]]] = []
+    rest, done, unsure = V, 0, None
+    while done < len(cuts):
+        own = cuts[done:]
+        plans = plan_all_strips(own, space.dtype(V).itemsize, most) if has_kernels else ()
+        if plans:
+            factors, lost, rest = split_by_strips(xp.ascontiguousarray(rest), own, plans)
+            own = own[: sum(plan.levels for plan in plans)]
+            losses = _begin_norms(lost, tuple(cut.n_blocks for cut in own))
+            finishes.append(partial(_cut_up, own, factors, lost, losses))
+        else:
+            a, b, d, k, c, _ = own[0]
+            right = fused_pattern(patterns[done + 1 :])
+            whole = xp.reshape(rest, (a, b * d // right[3], right[3], k * c))
+            begun = begin_iterating(whole, Blocks.of(patterns[done], right)) if len(own) == 1 else None
+            if begun is None:
+                X, rest, lost = split(whole, patterns[done], right)
+            else:
+                X, rest, lost, unsure = begun.X, begun.Y, begun.tails, begun
+            own = own[:1]
+            finishes.append(partial(_cut_up, own, X, lost, _begin_norms(lost)))
+        done += len(own)
+    size = _begin_norms(rest)
+
+    def finish() -> LeftSplit:
+        values: list[Any] = []
+        tails: list[Any] = []
+        losses: list[float] = []
+        last, norm = rest, size
+        for one in finishes:
+            more = one()
+            values += more[0]
+            tails += more[1]
+            losses += more[2]
+        if unsure is not None and (sure := unsure.mended()) is not unsure:
+            values[-1], tails[-1], last = sure.X, sure.tails, sure.Y
+            losses[-1:], norm = _begin_norms(sure.tails)(), _begin_norms(last)
+        shapes = [(a, b, d, c) for a, b, c, d in patterns]
+        values = [xp.reshape(X, shape) for X, shape in zip([*values, last], shapes, strict=True)]
+        return LeftSplit(values, tails, losses, math.hypot(*losses, *norm()))
+
+    return finish
 
 
 def split(
@@ -255,7 +287,7 @@ def split(
     >>> round(float(np.sum(tails**2)), 9)
     1.020902198
     """
-    (cut,) = _interfaces([left, right])
+    (cut,) = _interfaces((left, right))
     shape = (left[0], left[1] * left[3] // right[3], right[3], cut.k * cut.c)
     if V.shape != shape:
         raise ShapeError(
@@ -271,7 +303,32 @@ def split(
     return X, Y.reshape(right[0], right[1], right[3], right[2]), tails
 
 
-def _interfaces(patterns: Sequence[Pattern]) -> list[Interface]:
+def _begin_norms(array: Any, lengths: tuple[int, ...] = ()) -> Callable[[], list[float]]:
+    """The norm of an array, or of runs of a vector, under way where kernels run."""
+    space = space_of(array)
+    if not cuda.takes(space):
+        return lambda: [frobenius_norm(array)]
+    flat = space.xp.ascontiguousarray(array).reshape(-1)
+    return begin_norms(flat, lengths or (flat.size,))
+
+
+def _cut_up(
+    cuts: Sequence[Interface], values: Any, tails: Any, losses: Callable[[], list[float]]
+) -> tuple[list[Any], list[Any], list[float]]:
+    """What lies interface after interface, as arrays of their own; and losses."""
+    lists: tuple[list[Any], list[Any]] = [], []
+    xp = space_of(values).xp
+    values, tails = xp.reshape(values, (-1,)), xp.reshape(tails, (-1,))
+    done = lost = 0
+    for cut in cuts:
+        shape = cut.a, cut.b, cut.d, cut.k * cut.r
+        lists[0].append(xp.reshape(values[done : (done := done + cut.n_values)], shape))
+        lists[1].append(xp.reshape(tails[lost : (lost := lost + cut.n_blocks)], (cut.a * cut.k, cut.d)))
+    return *lists, losses()
+
+
+@lru_cache(maxsize=256)
+def _interfaces(patterns: tuple[Pattern, ...]) -> tuple[Interface, ...]:
     """The interfaces of a chain, each with all that follows taken for one factor."""
     cuts = []
     width = patterns[-1][0] * patterns[-1][2]
@@ -283,7 +340,7 @@ def _interfaces(patterns: Sequence[Pattern]) -> list[Interface]:
                 f"{patterns[s + 1]}; give chainable patterns"
             )
         cuts.append(Interface(a, b, d, a_next // a, width // a_next, r))
-    return cuts
+    return tuple(cuts)
 
 
 def _split(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import numpy as np
 from fsmf.kernels import cuda
 from fsmf.kernels.namespace import space_of
 
-__all__ = ["Strips", "plan_strips", "split_by_strips"]
+__all__ = ["Strips", "plan_all_strips", "plan_strips", "split_by_strips"]
 
 # Rows of a block up to which a thread keeps a column of it, and rows of a strip.
 _MOST_SIDE, _MOST_ROWS = 4, 128
@@ -76,7 +77,7 @@ def plan_strips(cuts: Sequence[Any], itemsize: int, most: int) -> Strips | None:
             items = max(tasks, threads // 32)
             room = 16 * side * (items * side + tasks)
             shared = room + rows * width * itemsize
-            if shared <= (_SHARED if threads == _SHARING else most):
+            if shared <= (min(_SHARED, most) if threads == _SHARING else most):
                 best = Strips(levels, True, threads, items, tasks, shared)
                 break
         else:
@@ -87,62 +88,73 @@ def plan_strips(cuts: Sequence[Any], itemsize: int, most: int) -> Strips | None:
     return best
 
 
-def split_by_strips(M: Any, cuts: Sequence[Any], plan: Strips) -> tuple[list[Any], list[Any], Any]:
-    """Split at the first interfaces, as many as the plan says.
+@lru_cache(maxsize=256)
+def plan_all_strips(cuts: tuple[Any, ...], itemsize: int, most: int) -> tuple[Strips, ...]:
+    """Plan launches, as `plan_strips`, one after another, until one has to be left to others."""
+    found: list[Strips] = []
+    done = 0
+    while done < len(cuts) and (plan := plan_strips(cuts[done:], itemsize, most)) is not None:
+        found.append(plan)
+        done += plan.levels
+    return tuple(found)
+
+
+def split_by_strips(M: Any, cuts: Sequence[Any], plans: Sequence[Strips]) -> tuple[Any, Any, Any]:
+    """Split at the first interfaces, as many as the plans say.
 
     Parameters
     ----------
     M : array
-        Where kernels run: a matrix of rows ``(α, β, t)`` and of columns ``(κ, γ)``, as the first interface
-        has it; contiguous.
+        Where kernels run: rows ``(α, β, t)`` and columns ``(κ, γ)``, as the first interface has them, one
+        after another; contiguous.
     cuts : sequence of Interface
         Those that are left, from left to right.
-    plan : Strips
-        Of `plan_strips`.
+    plans : sequence of Strips
+        Of `plan_all_strips`.
 
     Returns
     -------
-    tuple of list, list and array
-        Of each interface the values of the left factor, shape (a, b, d, k), and what each block loses, shape
-        (a k, d); and the matrix that is left, of rows ``(α κ, t)`` and of columns γ.
+    factors, tails : array, one axis
+        Interface after interface the values of the left factor, each of shape (a, b, d, k), and what each
+        block loses, of shape (a k, d).
+    rest : array, one axis
+        The matrix that is left, of rows ``(α κ, t)`` and of columns γ.
     """
-    space, own = space_of(M), cuts[: plan.levels]
+    space = space_of(M)
     xp, dtype, here = space.xp, space.dtype(M), {"device": space.device}
-    (a, side, _, pieces, width, _), last = own[0], own[-1]
-    lengths = [cut.a * cut.b * cut.d * cut.k for cut in own]
-    lost = [cut.a * cut.k * cut.d for cut in own]
-    factors = xp.empty((sum(lengths),), dtype=M.dtype, **here)
-    tails = xp.empty((sum(lost),), dtype=xp.float64, **here)
-    rest = xp.empty((last.a * last.k * last.d, last.c), dtype=M.dtype, **here)
-    # Neighbours that can be read at once.
-    pack = max(1, 16 // dtype.itemsize)
-    if width % pack or cuda.address(M) % 16:
-        pack = 1
-    defines = {
-        "SIDE": str(side),
-        "LEVELS": str(plan.levels),
-        "THREADS": str(plan.threads),
-        "PACK": str(pack),
-        "KEPT": str(int(plan.kept)),
-    }
-    cuda.launch(
-        space,
-        cuda.Kernel("kronecker_strips.cu", "kronecker_strips", (*cuda.number_types(dtype), *defines.items())),
-        blocks=a * pieces * last.d,
-        threads=plan.threads,
-        arguments=(
-            *(M, factors, tails, rest),
-            *map(np.int32, (last.d, pieces, width, plan.items, plan.tasks)),
-        ),
-        shared=plan.shared,
-    )
-    ends, lost_ends = np.cumsum(lengths).tolist(), np.cumsum(lost).tolist()
-    left = [
-        xp.reshape(factors[end - size : end], (cut.a, cut.b, cut.d, cut.k))
-        for cut, size, end in zip(own, lengths, ends, strict=True)
-    ]
-    losses = [
-        xp.reshape(tails[end - size : end], (cut.a * cut.k, cut.d))
-        for cut, size, end in zip(own, lost, lost_ends, strict=True)
-    ]
-    return left, losses, rest
+    own = cuts[: sum(plan.levels for plan in plans)]
+    factors = xp.empty((sum(cut.n_values for cut in own),), dtype=M.dtype, **here)
+    tails = xp.empty((sum(cut.n_blocks for cut in own),), dtype=xp.float64, **here)
+    done = filled = lost = 0
+    for plan in plans:
+        now = own[done : done + plan.levels]
+        (a, side, _, pieces, width, _), last = now[0], now[-1]
+        rest = xp.empty((last.a * last.k * last.d * last.c,), dtype=M.dtype, **here)
+        # Neighbours that can be read at once.
+        pack = max(1, 16 // dtype.itemsize)
+        if width % pack or cuda.address(M) % 16:
+            pack = 1
+        defines = (
+            *cuda.number_types(dtype),
+            ("SIDE", str(side)),
+            ("LEVELS", str(plan.levels)),
+            ("THREADS", str(plan.threads)),
+            ("PACK", str(pack)),
+            ("KEPT", str(int(plan.kept))),
+        )
+        cuda.launch(
+            space,
+            cuda.Kernel("kronecker_strips.cu", "kronecker_strips", defines),
+            blocks=a * pieces * last.d,
+            threads=plan.threads,
+            arguments=(
+                *(M, factors[filled:], tails[lost:], rest),
+                *map(np.int32, (last.d, pieces, width, plan.items, plan.tasks)),
+            ),
+            shared=plan.shared,
+        )
+        M = rest
+        done += plan.levels
+        filled += sum(cut.n_values for cut in now)
+        lost += sum(cut.n_blocks for cut in now)
+    return factors, tails, M

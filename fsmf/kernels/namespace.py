@@ -84,8 +84,8 @@ class Space:
 
     def dtype(self, array: Any) -> np.dtype[Any]:
         """The dtype of an array, as NumPy names it."""
-        found: np.dtype[Any] = array.dtype if self.is_host else np.dtype(str(array.dtype).rpartition(".")[2])
-        return found
+        found = array.dtype
+        return found if isinstance(found, np.dtype) else np.dtype(str(found).rpartition(".")[2])
 
     def cast(self, array: Any, dtype: Any) -> Any:
         """Return the array in another dtype, or itself where it has that."""
@@ -306,6 +306,8 @@ def _is_of(library: str, kind: str, x: Any) -> bool:
 def _space(array: Any) -> Space:
     if not is_foreign(array):
         return HOST
+    if _is_of("cupy", "ndarray", array):  # without asking around, which takes longer than a launch
+        return Space(import_module("array_api_compat.cupy"), array.device)
     import array_api_compat
 
     return Space(array_api_compat.array_namespace(array), array_api_compat.device(array))

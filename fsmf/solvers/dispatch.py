@@ -117,9 +117,10 @@ def choose(structure: Structure, solver: Any = None, *, weighted: bool = False) 
     InputTypeError
         If what was asked for is no solver.
     """
-    answers = refusals(structure, table_of(solver), weighted=weighted)
-    for candidate, refusal in answers:
-        if refusal is None:
+    answers = []
+    for candidate in table_of(solver):
+        answers += refusals(structure, (candidate,), weighted=weighted)
+        if answers[-1][1] is None:
             return candidate
     reasons = "; ".join(str(refusal) for _, refusal in answers) or "none was given"
     if solver is not None:

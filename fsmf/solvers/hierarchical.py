@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import index
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_of
 from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.kronecker_split import split_left, split_left_there
+from fsmf.kernels.kronecker_split import begin_split_left, split_left
 from fsmf.kernels.matrix import comfortable_exponent
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.product import Product
@@ -32,6 +32,9 @@ from fsmf.tractability import Part, Structure
 from fsmf.warning import warn_caller
 
 __all__ = ["Hierarchical"]
+
+Result = TypeVar("Result")
+Steps = Generator[None, None, Result]
 
 _ORDERS = ("left-to-right", "right-to-left", "balanced")
 
@@ -163,6 +166,19 @@ class Hierarchical:
         self, A: Any, part: Part, *, exponent: int = 0, rest: float = 0.0, elapsed: float = 0.0
     ) -> WholeSolution:
         """Solve the whole; see `Solver.solve`."""
+        return _ended(self._solving(A, part))
+
+    def begin(self, A: Any, part: Part) -> Callable[[], WholeSolution]:
+        """Launch what solves the whole where A is; what is returned waits for it.
+
+        For structures that this solver measures; A must stay as it is until then.
+        """
+        steps = self._solving(A, part)
+        next(steps)
+        return lambda: _ended(steps)
+
+    def _solving(self, A: Any, part: Part) -> Steps[WholeSolution]:
+        """The steps of `solve`: at each yield a device is at work, and nobody waits for it yet."""
         structure = part.structure
         arrangement = structure.arrangement
         assert arrangement is not None
@@ -181,7 +197,7 @@ class Hierarchical:
         best = None
         for rows, columns in permutations(self.permutation, A, given):
             own = _permuted(A, rows, columns)
-            found = solver._terms(own.T if turned else own, chain)
+            found = yield from solver._terms(own.T if turned else own, chain)
             if best is None or found[2].error < best[0][2].error:
                 best = found, rows, columns
         assert best is not None
@@ -216,20 +232,21 @@ class Hierarchical:
 
     def _terms(
         self, A: NDArray[Any], chain: Architecture
-    ) -> tuple[Architecture, list[Any], QuasiOptimum | SumBound, float]:
+    ) -> Steps[tuple[Architecture, list[Any], QuasiOptimum | SumBound, float]]:
         """One chain, or the sum of several as a chain of its own; and ‖A‖_F."""
-        found, values, certificate, norm = self._one(A, chain)
+        found, values, certificate, norm = yield from self._one(A, chain)
         if self.residual_terms == 1:
             return found, values, certificate, norm
         terms, errors, left = [values], [certificate.error], A
         for _ in range(1, self.residual_terms):
             left = left - Product(chain, terms[-1]).to_dense()
-            _, values, step, _ = self._one(left, chain)
+            _, values, step, _ = yield from self._one(left, chain)
             terms.append(values)
             errors.append(step.error)
         # On each block the sum has as many times the rank, which is all that is known to bound it.
         many = chain.with_ranks([self.residual_terms * rank for rank in chain.ranks])
-        bound = min(replace(self, refine=0)._one(A, many)[2].lower_bound, errors[-1])
+        whole = yield from replace(self, refine=0)._one(A, many)
+        bound = min(whole[2].lower_bound, errors[-1])
         xp, count = space_of(A).xp, self.residual_terms
         ones = [xp.concat([xp.ones_like(A[:, 0] if axis == 0 else A[0, :])] * count) for axis in (0, 1)]
         joint = [xp.concat([_flat(V) for V in same]) for same in zip(*terms, strict=True)]
@@ -244,14 +261,16 @@ class Hierarchical:
 
     def _one(
         self, A: NDArray[Any], given: Architecture
-    ) -> tuple[Architecture, list[Any], QuasiOptimum, float]:
+    ) -> Steps[tuple[Architecture, list[Any], QuasiOptimum, float]]:
         """Factorize into one chainable chain; and ‖A‖_F."""
         # Ranks that are chosen anew may be any, also where those given bound nothing.
         chain, interfaces, order = plan = _plan(given, self.order, reduce=self.rtol is None)
         out, V = norm_off_pattern(A, chain.product), on_pattern(A, chain.product)
         if self.rtol is None and plan.streams:
             patterns = [pattern.abcd for pattern in chain.patterns]
-            found = split_left_there(V, patterns) if is_foreign(A) else split_left(A, patterns)
+            finish = begin_split_left(V, patterns) if is_foreign(A) else partial(split_left, A, patterns)
+            yield
+            found = finish()
             train = Train(chain.patterns, found.values, len(chain) - 1)
             losses = dict(enumerate(found.losses, start=1))
             norm = math.hypot(out, found.norm)
@@ -288,6 +307,16 @@ class Hierarchical:
             requested=None if self.rtol is None else self.rtol * norm,
         )
         return found_chain, values, certificate, norm
+
+
+def _ended(steps: Steps[Result]) -> Result:
+    """What is returned after the last step."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def _cuttable(chain: Architecture) -> Architecture:

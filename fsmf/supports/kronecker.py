@@ -255,6 +255,10 @@ class Architecture(Supports):
 
     def why_not_chainable(self) -> str | None:
         """Return None for a chainable chain, else one sentence that names the first interface that fails."""
+        return self._why_not_chainable
+
+    @cached_property
+    def _why_not_chainable(self) -> str | None:
         for s, (left, right) in enumerate(pairwise(self.patterns), start=1):
             if reason := why_not_chainable(left, right):
                 return f"interface {s}: {reason}"
@@ -270,7 +274,7 @@ class Architecture(Supports):
         """The rank of each of the L − 1 interfaces of a chainable chain."""
         return tuple(Interface.of(*pair).rank for pair in pairwise(self.patterns))
 
-    @property
+    @cached_property
     def product(self) -> KroneckerPattern:
         """The pattern of all products of a chainable chain."""
         return reduce(KroneckerPattern.__mul__, self.patterns)

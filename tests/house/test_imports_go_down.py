@@ -31,6 +31,7 @@ HOUSE = [  # roof first; a new room gets its floor here
         "ridge_paths",
         "solving",
         "stages",
+        "underway",
         "support_search",
         "thresholding",
         "wellposedness",

@@ -12,7 +12,7 @@ from emulator import compiled, nvrtc
 import fsmf
 from fsmf.kernels import cuda
 from fsmf.kernels import kronecker_strips_cuda as strips
-from fsmf.kernels.kronecker_split import Interface, split_left, split_left_there
+from fsmf.kernels.kronecker_split import Interface, begin_split_left, split_left
 
 
 def dyadic(n):
@@ -65,7 +65,7 @@ def test_chains_as_in_host_memory(name, dtype, cupy):  # noqa: F811
     chain = CHAINS[name]
     A = gaussian(fsmf.Architecture(chain).shape, dtype, 1)
     A[: len(A) // 2, :3] = 0
-    check(split_left_there(cupy.asarray(values_on(A, chain)), chain), A, chain)
+    check(begin_split_left(cupy.asarray(values_on(A, chain)), chain)(), A, chain)
 
 
 @pytest.mark.parametrize(("most", "launches"), [(300, 4), (1 << 10, 2), (9 << 10, 1)])
@@ -82,7 +82,7 @@ def test_shared_memory_of_any_size(most, launches, shift, monkeypatch, cupy):  #
     room[shift : shift + A.size] = cupy.asarray(A).reshape(-1)
     if not ON_GPU:
         RawModule.emulator.launched.clear()
-    check(split_left_there(room[shift : shift + A.size].reshape(1, 64, 1, 64), chain), A, chain)
+    check(begin_split_left(room[shift : shift + A.size].reshape(1, 64, 1, 64), chain)(), A, chain)
     if not ON_GPU:
         names = [launch[0].name for launch in RawModule.emulator.launched]
         assert names.count("kronecker_strips") == launches
