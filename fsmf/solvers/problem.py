@@ -309,7 +309,7 @@ def _lists(structure: Structure) -> tuple[Lists, Lists, Index]:
     left, right = structure.supports
     rows, classes = left.T, structure.classes
     members = classes.members
-    order = members.indices[np.argsort(np.repeat(-classes.areas, members.sizes), kind="stable")]
+    order = members.indices[(-classes.areas).repeat(members.sizes).argsort(kind="stable")]
     return (rows.indptr, rows.indices), (right.indptr, right.indices), order
 
 

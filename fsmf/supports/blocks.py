@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fsmf.supports.layout import Index, IndexLists, group_equal
+from fsmf.supports.layout import Index, IndexLists, group_equal_pairs
 from fsmf.supports.rank_one import EquivalenceClasses, complete_cover
 
 __all__ = ["DisjointBlocks", "block_families"]
@@ -161,7 +161,7 @@ def _cells(classes: EquivalenceClasses) -> list[Block]:
 
     def groups(lists: IndexLists, free: IndexLists) -> tuple[IndexLists, sparse.csr_array]:
         members = lists.take(incomplete).transposed(len(free))
-        label, first = group_equal(members, free)
+        label, first = group_equal_pairs(members, free)
         repeated = list(_repeated(label))
         held = members.take(first[[t for t, _ in repeated]])
         inside = (sizes[held.indices], held.indices, held.indptr)

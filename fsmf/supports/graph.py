@@ -114,9 +114,9 @@ def _flooded(overlap: NDArray[np.bool_]) -> Index:
     """The component of each node of a small graph, given as a dense matrix, numbered by their first nodes."""
     labels, left = np.empty(len(overlap), dtype=np.int64), np.ones(len(overlap), dtype=bool)
     count = 0
-    while left.any():
+    while np.count_nonzero(left):
         new = found = overlap[left.argmax()]
-        while new.any():
+        while np.count_nonzero(new):
             # Those that the new ones meet, and that are not found yet.
             new = np.logical_or.reduce(overlap[new]) > found
             found = found | new

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ __all__ = [
     "Places",
     "equal_shapes",
     "group_equal",
+    "group_equal_pairs",
     "offsets",
 ]
 
@@ -46,7 +47,7 @@ class IndexLists:
     @cached_property
     def sizes(self) -> Index:
         """Length of each list."""
-        return np.diff(self.indptr)
+        return self.indptr[1:] - self.indptr[:-1]
 
     def take(self, which: Index) -> IndexLists:
         """The lists named by `which`, in that order."""
@@ -69,13 +70,13 @@ class IndexLists:
     def dense_incidence(self, width: int) -> NDArray[np.float32]:
         """The same as a dense array, in single precision, which counts exactly up to 2²⁴."""
         dense = np.zeros((len(self), width), dtype=np.float32)
-        dense.reshape(-1)[np.repeat(np.arange(len(self)) * width, self.sizes) + self.indices] = 1
+        dense.reshape(-1)[np.arange(0, dense.size, width).repeat(self.sizes) + self.indices] = 1
         return dense
 
     @staticmethod
     def of_labels(labels: Index) -> IndexLists:
         """Who has label 0, who has label 1, and so on."""
-        return IndexLists(offsets(np.bincount(labels)), np.argsort(labels, kind="stable"))
+        return IndexLists(offsets(np.bincount(labels)), labels.argsort(kind="stable"))
 
     @staticmethod
     def of_arrays(arrays: Sequence[Index]) -> IndexLists:
@@ -100,13 +101,13 @@ class IndexLists:
 def offsets(sizes: Index) -> Index:
     """Where lists of these sizes start in a flat array, and where the last one ends."""
     starts = np.zeros(len(sizes) + 1, dtype=np.int64)
-    np.cumsum(sizes, out=starts[1:])
+    sizes.cumsum(out=starts[1:])
     return starts
 
 
 def _ranges(starts: Index, indptr: Index) -> Index:
     """Concatenate ``starts[p], starts[p] + 1, …``, of place ``indptr[p]`` up to ``indptr[p + 1]``, over p."""
-    return np.repeat(starts - indptr[:-1], np.diff(indptr)) + np.arange(indptr[-1])
+    return (starts - indptr[:-1]).repeat(indptr[1:] - indptr[:-1]) + np.arange(indptr[-1])
 
 
 def equal_shapes(
@@ -124,29 +125,33 @@ def equal_shapes(
         )
 
 
-def group_equal(*lists: IndexLists) -> tuple[Index, Index]:
-    """Number the distinct lists in order of appearance: (label of each list, first list of each label).
-
-    Of several `IndexLists`, as long as each other, the tuples of their k-th lists are numbered.
-    """
-    keys: list[Any] = list(_keys(lists[0]) if len(lists) == 1 else zip(*map(_keys, lists), strict=True))
-    count = len(keys)
-    if len(set(keys)) == count:
-        labels = np.arange(count)
-        return labels, labels
-    seen: dict[Any, int] = {}
-    labels = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.int64, count)
-    first = np.empty(len(seen), dtype=np.int64)
-    # Of several, the last that is written stays.
-    first[labels[::-1]] = np.arange(count - 1, -1, -1)
-    return labels, first
-
-
-def _keys(lists: IndexLists) -> Iterator[bytes]:
+def group_equal(lists: IndexLists) -> tuple[Index, Index]:
+    """Number the distinct lists in order of appearance: (label of each list, first list of each label)."""
     # Whole lists are the keys, so equality is exact; a slice of bytes hashes faster than a tuple.
     data = np.ascontiguousarray(lists.indices).tobytes()
     bounds = (lists.indptr.astype(np.int64) * lists.indices.itemsize).tolist()
-    return map(data.__getitem__, map(slice, bounds, bounds[1:]))
+    return _numbered(map(data.__getitem__, map(slice, bounds, bounds[1:])), len(lists))
+
+
+def group_equal_pairs(one: IndexLists, other: IndexLists) -> tuple[Index, Index]:
+    """Number the distinct pairs (one[k], other[k]) in order of appearance, as `group_equal` does."""
+    labels, first = group_equal(one)
+    if len(first) == len(one):
+        return labels, first
+    labels = labels * np.int64(len(other)) + group_equal(other)[0]
+    return _numbered(labels.tolist(), len(one))
+
+
+def _numbered(keys: Iterable[Any], count: int) -> tuple[Index, Index]:
+    """Number the distinct ones of so many keys in order of appearance."""
+    seen: dict[Any, int] = {}
+    labels = np.fromiter((seen.setdefault(key, len(seen)) for key in keys), np.int64, count)
+    if len(seen) == count:
+        return labels, labels
+    first = np.empty(len(seen), dtype=np.int64)
+    # Of several, the last that is written stays.
+    first[labels[::-1]] = np.arange(count)[::-1]
+    return labels, first
 
 
 class Places(NamedTuple):

@@ -38,11 +38,11 @@ def transposed(indptr: Index, indices: Index, width: int) -> tuple[Index, Index]
         csc = sparse.csr_array((ones, indices, indptr), shape=(height, width)).tocsc()
         return csc.indptr, csc.indices
     starts = np.zeros(width + 1, dtype=indices.dtype)
-    np.cumsum(np.bincount(indices, minlength=width), out=starts[1:])
-    rows = np.repeat(np.arange(height, dtype=indices.dtype), np.diff(indptr))
+    np.bincount(indices, minlength=width).cumsum(out=starts[1:])
+    rows = np.arange(height, dtype=indices.dtype).repeat(indptr[1:] - indptr[:-1])
     # Short integers are sorted digit by digit.
     keys = indices.astype(np.uint16) if width <= 1 << 16 else indices
-    return starts, rows[np.argsort(keys, kind="stable")]
+    return starts, rows[keys.argsort(kind="stable")]
 
 
 def _is_coordinate_form(pattern: Any) -> bool:
@@ -114,11 +114,10 @@ def _from_dense(pattern: Any) -> tuple[tuple[int, int], Index, Index]:
     _check_zero_one(array)
     _check_sides(array.shape)
     m, n = array.shape
-    places = np.flatnonzero(array)
-    small = max(m, n, places.size) <= np.iinfo(np.int32).max
+    (places,) = array.ravel().nonzero()
     # As SciPy numbers rows and columns.
-    index = np.int32 if small else np.int64
-    indptr = places.searchsorted(np.arange(m + 1) * n)
+    index = np.int32 if max(m, n, places.size) < 1 << 31 else np.int64
+    indptr = places.searchsorted(np.arange(0, (m + 1) * n, n))
     return (m, n), indptr.astype(index), (places % n).astype(index)
 
 

@@ -20,7 +20,7 @@ from fsmf.supports.layout import (
     IndexLists,
     Layout,
     Places,
-    group_equal,
+    group_equal_pairs,
     offsets,
 )
 from fsmf.supports.support import Support, as_supports
@@ -212,8 +212,8 @@ def equivalence_classes(supports: Any) -> EquivalenceClasses:
         raise ShapeError(f"equivalence classes are those of a pair; found {len(supports)} factors")
     left, right = supports
     rows, columns = IndexLists.of(left.T), IndexLists.of(right)
-    live = np.flatnonzero((rows.sizes > 0) & (columns.sizes > 0))
-    label, first = group_equal(rows.kept(live), columns.kept(live))
+    (live,) = ((rows.sizes > 0) & (columns.sizes > 0)).nonzero()
+    label, first = group_equal_pairs(rows.kept(live), columns.kept(live))
     first = live[first]
     class_of = np.full(left.shape[1], -1, dtype=np.int64)
     class_of[live] = label
@@ -301,7 +301,7 @@ def residual_rectangles(classes: EquivalenceClasses) -> Rectangles | Collision:
         return residuals
     rows, columns, owners = residuals
     # Pool equal residuals: their rank budgets add up.
-    label, first = group_equal(rows, columns)
+    label, first = group_equal_pairs(rows, columns)
     own = IndexLists.of_labels(label)
     pooled = IndexLists(own.indptr, owners[own.indices])
     rows, columns = rows.take(first), columns.take(first)
