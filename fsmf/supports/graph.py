@@ -85,7 +85,11 @@ def connected_components(classes: EquivalenceClasses) -> Index:
     the nonzeros, and rows whose classes are already joined are passed over.
     """
     if classes.are_few:
-        return _flooded(np.logical_and(*classes.shared))
+        overlap = np.multiply(*classes.shared)
+        # Most often any two of them meet each other or the same third.
+        if (overlap @ overlap).all():
+            return np.zeros(len(classes), dtype=np.int64)
+        return _flooded(overlap > 0)
     layout = classes.layout
     labels = np.arange(len(classes))
     for start in range(0, len(layout.memberships), _BATCH):
