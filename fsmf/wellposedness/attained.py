@@ -14,13 +14,14 @@ from fsmf.wellposedness.elimination import (
     Unattainable,
     Unsettled,
     as_factor_pair,
+    check_budget,
     directions,
     limit_curve,
     membership,
 )
 from fsmf.wellposedness.equations import exact_entries
 from fsmf.wellposedness.verdicts import WellPosed
-from fsmf.wellposedness.witnesses import Witness, components
+from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["Attained", "NotAttained", "check_attained"]
 
@@ -94,7 +95,7 @@ def check_attained(
 
     Raises
     ------
-    InputError, InputTypeError, ShapeError, RefusedError
+    InputError, InputTypeError, ShapeError, RefusedError, OptionError
         As `is_attainable`.
 
     Notes
@@ -116,11 +117,13 @@ def check_attained(
     >>> print(fsmf.check_attained([[2, 1], [1, 2]], fsmf.low_rank(2, rank=1)))
     attained: every matrix has a best product on these supports
     """
+    check_budget(max_seconds)
     deadline = time.thread_time() + max_seconds
     supports = as_factor_pair(supports)
     left, right = supports
     entries = exact_entries(A, supports.shape)
-    within = tuple((i, j, value) for i, j, value in entries if components(left, right, i, j))
+    row, column = ({i: set(side.row(i).tolist()) for i in range(side.shape[0])} for side in (left, right.T))
+    within = tuple((i, j, value) for i, j, value in entries if not row[i].isdisjoint(column[j]))
     verdict: Any = quick_verdict(supports)
     if isinstance(verdict, WellPosed):
         return Attained(verdict)

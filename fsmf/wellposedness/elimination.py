@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
+
 from fsmf.certificates import Check, Verification
-from fsmf.errors import RefusedError
+from fsmf.errors import OptionError, RefusedError
 from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.equations import System, exact_entries
 from fsmf.wellposedness.identities import n_off
+from fsmf.wellposedness.polynomials import Exact
 from fsmf.wellposedness.rational import Entries
-from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve
+from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve, watch
 from fsmf.wellposedness.witnesses import Polynomial, Witness, components
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "Unattainable",
     "Unsettled",
     "as_factor_pair",
+    "check_budget",
     "directions",
     "find_cofactors",
     "is_attainable",
@@ -144,6 +148,8 @@ def is_attainable(
         If the shapes differ.
     RefusedError
         If there are not two factors.
+    OptionError
+        If `max_seconds` is not a number from 0.
 
     Notes
     -----
@@ -151,7 +157,8 @@ def is_attainable(
     identity excludes complex factors too. A matrix that only irrational factors reach stays unsettled.
 
     **Cost.** Rows and columns of zeros are left out first. Then exponential in the number of components at
-    worst; milliseconds where r ≤ 4 and a few rows and columns are left.
+    worst; milliseconds where r ≤ 4 and a few rows and columns are left. The budget is kept to about 0.1 s,
+    after B has been read.
 
     Examples
     --------
@@ -163,6 +170,7 @@ def is_attainable(
     not attainable: an identity Σ c_ij (XY − B)_ij = 1 proves that no product is this matrix
     """
     supports = as_factor_pair(supports)
+    check_budget(max_seconds)
     return membership(exact_entries(B, supports.shape), supports, max_seconds=max_seconds, rng=rng)
 
 
@@ -194,21 +202,26 @@ def membership(
     deadline = time.thread_time() + max_seconds
     # Another order of the unknowns may make a much shorter proof.
     for attempt, max_terms in enumerate(_ATTEMPTS):
-        system = System(supports, target, rng=attempt if attempt and rng is None else rng)
+        system = None
         try:
+            system = System(
+                supports, target, rng=attempt if attempt and rng is None else rng, deadline=deadline
+            )
+            left_over = deadline - time.thread_time()
             found = solve(
                 system.equations,
                 n_unknowns=len(system.variables),
-                max_seconds=deadline - time.thread_time(),
+                # After the first attempt there is to be time for a look at ranks.
+                max_seconds=left_over if attempt else 0.8 * left_over,
                 max_terms=max_terms,
             )
             break
         except GaveUpError as error:
             reason = str(error)
-            if not attempt and (short := system.by_rank(target)):
-                return Unattainable(supports, target, short)
-            if time.thread_time() > deadline or rng is not None:
-                return Unsettled(f"elimination was tried; {reason}")
+        if not attempt and system and (short := system.by_rank(target)):
+            return Unattainable(supports, target, short)
+        if system is None or time.thread_time() > deadline or rng is not None:
+            return Unsettled(f"elimination was tried; {reason}")
     else:
         return Unsettled(f"elimination was tried in {len(_ATTEMPTS)} orders of the unknowns; {reason}")
     if isinstance(found, Contradiction):
@@ -251,9 +264,11 @@ def find_cofactors(
     >>> find_cofactors(B, fsmf.lu(2), skipped=frozenset({(0, 0)})) is None
     True
     """
-    system = System(supports, target, rng=rng, skipped=skipped)
+    deadline = time.thread_time() + max_seconds
     try:
-        found = solve(system.equations, n_unknowns=len(system.variables), max_seconds=max_seconds)
+        system = System(supports, target, rng=rng, skipped=skipped, deadline=deadline)
+        left_over = deadline - time.thread_time()
+        found = solve(system.equations, n_unknowns=len(system.variables), max_seconds=left_over)
     except GaveUpError:
         return None
     return system.cofactors(found) if isinstance(found, Contradiction) else None
@@ -298,16 +313,23 @@ def limit_curve(
     """
     from sympy import QQ, field
 
-    system = System(supports, target, direction, rng=rng)
-    t = len(system.variables)
+    deadline = time.thread_time() + max_seconds
+    K, time_ = field("t", QQ)
+
+    def number(value: Exact) -> Any:
+        watch(deadline)
+        return K(QQ(*value.as_integer_ratio()))
+
     try:
-        found = solve(system.equations, n_unknowns=t + 1, parameters=[t], max_seconds=max_seconds)
+        system = System(supports, target, direction, rng=rng, deadline=deadline)
+        t = len(system.variables)
+        left_over = deadline - time.thread_time()
+        found = solve(system.equations, n_unknowns=t + 1, parameters=[t], max_seconds=left_over)
+        if isinstance(found, Contradiction):
+            return None
+        values = found.values(t + 1, {t: time_}, number)
     except GaveUpError:
         return None
-    if isinstance(found, Contradiction):
-        return None
-    K, time_ = field("t", QQ)
-    values = found.values(t + 1, {t: time_}, lambda value: K(QQ(*value.as_integer_ratio())))
 
     def coefficients(polynomial: Any) -> tuple[Fraction, ...]:
         dense = [Fraction(0)] * (1 + max(polynomial.degree(), 0))
@@ -350,6 +372,12 @@ def _product(X: Entries[Fraction], Y: Entries[Fraction]) -> Mapping[tuple[int, i
         for j, other in rows.get(k, ()):
             product[i, j] = product.get((i, j), Fraction(0)) + value * other
     return {place: value for place, value in product.items() if value}
+
+
+def check_budget(max_seconds: Any) -> None:
+    """Raise an error unless this is a number of seconds from 0."""
+    if not (isinstance(max_seconds, int | float | np.number) and max_seconds >= 0):
+        raise OptionError(f"max_seconds must be a number of seconds from 0; found {max_seconds!r}")
 
 
 def as_factor_pair(given: Any) -> Supports:

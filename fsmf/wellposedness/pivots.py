@@ -7,7 +7,7 @@ units, and some are parameters, which are units that no equation is solved for.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from typing import NamedTuple
 
 from fsmf.wellposedness.polynomials import Laurent, degree_in, monic, occurring, powers, split, term
@@ -30,7 +30,12 @@ class Case(NamedTuple):
     equation: int | None = None
 
 
-def find_pivot(equations: Mapping[int, Laurent], units: Set[int], parameters: Set[int]) -> Pivot | None:
+def find_pivot(
+    equations: Mapping[int, Laurent],
+    units: Set[int],
+    parameters: Set[int],
+    watch: Callable[[], None] = lambda: None,
+) -> Pivot | None:
     """Return the equation c·u + rest = 0, with c made of units, that makes the fewest new terms.
 
     Parameters
@@ -39,6 +44,8 @@ def find_pivot(equations: Mapping[int, Laurent], units: Set[int], parameters: Se
         None of them empty.
     units, parameters : set of int
         Unknowns that are not 0, and those of them that stay.
+    watch : callable, optional
+        Called for each equation; it may raise.
 
     Returns
     -------
@@ -52,11 +59,13 @@ def find_pivot(equations: Mapping[int, Laurent], units: Set[int], parameters: Se
     """
     counts: dict[int, int] = {}
     for f in equations.values():
+        watch()
         for m in f:
             for v, _ in powers(m):
                 counts[v] = counts.get(v, 0) + 1
     best, choice = None, None
     for e, f in equations.items():
+        watch()
         times: dict[int, list[int]] = {}
         for m in f:
             for v, _ in powers(m):

@@ -38,6 +38,8 @@ CONSTANT = 0
 _BITS = 16
 _HALF = 1 << (_BITS - 1)
 _MASK = (1 << _BITS) - 1
+# Products of fewer terms take less than some milliseconds.
+_LONG = 2000
 # What makes the digits up to v non-negative when it is added.
 _OFFSETS = [_HALF]
 
@@ -112,12 +114,16 @@ def add(p: Laurent, q: Laurent, coefficient: Exact = 1, m: int = CONSTANT) -> No
             del p[key + m]
 
 
-def multiply(p: Laurent, q: Laurent) -> Laurent:
-    """Return the product."""
+def multiply(p: Laurent, q: Laurent, watch: Callable[[], None] | None = None) -> Laurent:
+    """Return the product; where it takes long, `watch` is called now and then, and may raise."""
     if len(p) > len(q):
         p, q = q, p
+    if len(p) * len(q) < _LONG:
+        watch = None
     product: Laurent = {}
     for m, value in p.items():
+        if watch:
+            watch()
         add(product, q, value, m)
     return product
 
@@ -131,7 +137,9 @@ def split(p: Laurent, v: int) -> dict[int, Laurent]:
     return parts
 
 
-def substitute(p: Laurent, v: int, q: Laurent) -> tuple[Laurent, Laurent]:
+def substitute(
+    p: Laurent, v: int, q: Laurent, watch: Callable[[], None] | None = None
+) -> tuple[Laurent, Laurent]:
     """Replace an unknown by a polynomial, and return what p changes by as well.
 
     Parameters
@@ -142,6 +150,8 @@ def substitute(p: Laurent, v: int, q: Laurent) -> tuple[Laurent, Laurent]:
         The unknown.
     q : Laurent
         What it is replaced by.
+    watch : callable, optional
+        As `multiply` takes it.
 
     Returns
     -------
@@ -160,17 +170,17 @@ def substitute(p: Laurent, v: int, q: Laurent) -> tuple[Laurent, Laurent]:
     quotient: Laurent = {}
     up, ladder = constant(1), constant(0)  # q^d, and (v^d − q^d) / (v − q)
     for d in range(1, high + 1):
-        ladder = _sum(multiply(ladder, power(v, 1)), up)
-        up = multiply(up, q)
+        ladder = _sum(multiply(ladder, power(v, 1), watch), up)
+        up = multiply(up, q, watch)
         if d in parts:
-            add(changed, multiply(parts[d], up))
-            add(quotient, multiply(parts[d], ladder))
+            add(changed, multiply(parts[d], up, watch))
+            add(quotient, multiply(parts[d], ladder, watch))
     down, ladder = constant(1), constant(0)
     for d in range(1, -low + 1):
         ladder = _sum(multiply(ladder, power(v, -1)), down)
-        down = multiply(down, inverse)
+        down = multiply(down, inverse, watch)
         if -d in parts:
-            add(changed, multiply(parts[-d], down))
+            add(changed, multiply(parts[-d], down, watch))
             add(quotient, multiply(parts[-d], multiply(ladder, multiply(inverse, power(v, -1, -1)))))
     return changed, quotient
 

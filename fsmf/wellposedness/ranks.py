@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import combinations, permutations, product
 from math import prod
@@ -16,7 +16,10 @@ Block = tuple[list[int], list[int]]
 
 
 def find_high_rank(
-    values: Mapping[tuple[int, int], Fraction], rows: Mapping[int, int], columns: Mapping[int, int]
+    values: Mapping[tuple[int, int], Fraction],
+    rows: Mapping[int, int],
+    columns: Mapping[int, int],
+    watch: Callable[[], None] = lambda: None,
 ) -> Block | None:
     """Find rows and columns of a matrix whose determinant is not 0 though too few components reach them.
 
@@ -26,6 +29,8 @@ def find_high_rank(
         The nonzeros of B.
     rows, columns : mapping of int to int
         For each row and column to look at, the mask of the components that it lies in.
+    watch : callable, optional
+        Called now and then; it may raise.
 
     Returns
     -------
@@ -50,7 +55,7 @@ def find_high_rank(
         others = [j for j, kind in columns.items() if not kind & avoided[1]]
         rank = choice.count(0)
         if min(len(chosen), len(others)) > rank:
-            pivots = _pivots(values, chosen, others, rank + 1)
+            pivots = _pivots(values, chosen, others, rank + 1, watch)
             if len(pivots) > rank:
                 return [i for i, _ in pivots], [j for _, j in pivots]
     return None
@@ -61,6 +66,7 @@ def determinant_identity(
     block: Block,
     left: Mapping[tuple[int, int], int],
     right: Mapping[tuple[int, int], int],
+    watch: Callable[[], None] = lambda: None,
 ) -> dict[tuple[int, int], Laurent]:
     """Return c_ij with Σ c_ij (XY − B)_ij = 1, where the determinant of XY vanishes and that of B does not.
 
@@ -72,6 +78,8 @@ def determinant_identity(
         Rows and columns, more than there are components that meet both.
     left, right : mapping of (int, int) to int
         The number of the unknown at each place of X and of Y.
+    watch : callable, optional
+        Called now and then; it may raise.
 
     Returns
     -------
@@ -102,6 +110,7 @@ def determinant_identity(
             rest = [b for b in range(size) if b != q]
             cofactor: Laurent = {}
             for top in combinations(rest, p):
+                watch()
                 bottom = [b for b in rest if b not in top]
                 minor = _determinant(
                     [[values.get((a, columns[b]), Fraction(0)) for b in bottom] for a in rows[p + 1 :]]
@@ -158,10 +167,17 @@ def _determinant(matrix: Sequence[Sequence[Fraction]]) -> Fraction:
 
 
 def _pivots(
-    values: Mapping[tuple[int, int], Fraction], rows: Sequence[int], columns: Sequence[int], enough: int
+    values: Mapping[tuple[int, int], Fraction],
+    rows: Sequence[int],
+    columns: Sequence[int],
+    enough: int,
+    watch: Callable[[], None],
 ) -> list[tuple[int, int]]:
     """Rows and columns of a block that is not singular, as many as there are, up to a number."""
-    left = {i: {j: values[i, j] for j in columns if values.get((i, j))} for i in rows}
+    left = {}
+    for a in rows:
+        watch()
+        left[a] = {j: values[a, j] for j in columns if values.get((a, j))}
     found: list[tuple[int, int]] = []
     while len(found) < enough:
         i = next((i for i, row in left.items() if row), None)
@@ -172,6 +188,7 @@ def _pivots(
         found.append((i, j))
         for other in left.values():
             if j in other:
+                watch()
                 factor = other[j] / row[j]
                 for c, value in row.items():
                     other[c] = other.get(c, Fraction(0)) - factor * value

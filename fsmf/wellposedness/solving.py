@@ -40,7 +40,7 @@ from fsmf.wellposedness.polynomials import (
     term,
 )
 
-__all__ = ["Contradiction", "GaveUpError", "Solution", "solve"]
+__all__ = ["Contradiction", "GaveUpError", "Solution", "solve", "watch"]
 
 
 # How many cases may lie within each other: for a proof, and for factors alone, which have few unknowns.
@@ -49,6 +49,12 @@ _DEPTH, _DEPTH_OF_FACTORS = 150, 50
 
 class GaveUpError(Exception):
     """The search ran out of its budget or of its rules; the message says of which."""
+
+
+def watch(deadline: float) -> None:
+    """Give up after a moment on the clock of `time.thread_time`."""
+    if time.thread_time() > deadline:
+        raise GaveUpError("the time was over")
 
 
 class Contradiction(NamedTuple):
@@ -170,7 +176,7 @@ class _Search:
                     return Contradiction({e: {-m: Fraction(1) / value}})
         if self.parameters and any(occurring(f) <= self.parameters for f in equations.values()):
             return Contradiction({})
-        pivot = find_pivot(equations, units, self.parameters)
+        pivot = find_pivot(equations, units, self.parameters, self.watch)
         if pivot:
             return self.eliminate(equations, units, *pivot)
         case = find_case(
@@ -205,7 +211,7 @@ class _Search:
         for other_e, g in equations.items():
             if other_e != e:
                 self.watch()
-                rest_equations[other_e], quotients[other_e] = substitute(g, v, q)
+                rest_equations[other_e], quotients[other_e] = substitute(g, v, q, self.watch)
         found = self.solve(rest_equations, units - {v})
         if isinstance(found, Solution):
             return Solution([(v, q), *found.steps], found.units)
@@ -223,7 +229,9 @@ class _Search:
                 if self.guesses < 0:
                     return None
                 q = constant(value)
-                found = self.solve({e: substitute(f, v, q)[0] for e, f in equations.items()}, units - {v})
+                found = self.solve(
+                    {e: substitute(f, v, q, self.watch)[0] for e, f in equations.items()}, units - {v}
+                )
                 if isinstance(found, Solution):
                     return Solution([(v, q), *found.steps], found.units)
         return None
@@ -253,7 +261,7 @@ class _Search:
                 renamed: Laurent = {}
                 for degree, part in split(g, v).items():
                     add(renamed, part, 1, monomial(v, degree) if degree > 0 else monomial(w, -degree))
-                changed[other], quotient = substitute(renamed, v, q)
+                changed[other], quotient = substitute(renamed, v, q, self.watch)
                 quotients[other] = _exchanged(quotient, w, v)
         found = self.solve(changed, units - {v} | {w})
         if isinstance(found, Solution):
@@ -410,14 +418,13 @@ class _Search:
         return self.checked(total)
 
     def watch(self) -> None:
-        if time.thread_time() > self.deadline:
-            raise GaveUpError("the time was over")
+        watch(self.deadline)
 
     def product(self, p: Laurent, q: Laurent) -> Laurent:
         self.watch()
         if len(p) * len(q) > 50 * self.max_terms:
             raise GaveUpError(f"the proof grew beyond {self.max_terms} terms")
-        return multiply(p, q)
+        return multiply(p, q, self.watch)
 
     def checked(self, cofactors: dict[int, Laurent]) -> Contradiction:
         if sum(map(len, cofactors.values())) > self.max_terms:

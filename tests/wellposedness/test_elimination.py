@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy import sparse
 
 import fsmf
-from fsmf.errors import InputError, InputTypeError, RefusedError, ShapeError
+from fsmf.errors import InputError, InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.wellposedness.elimination import (
     Attainable,
     Unattainable,
@@ -154,6 +155,32 @@ def test_wrong_matrices(B, error):
 def test_only_pairs():
     with pytest.raises(RefusedError, match="two factors"):
         is_attainable(np.eye(2), [np.eye(2)] * 3)
+
+
+@pytest.mark.parametrize("decide", [fsmf.is_attainable, fsmf.check_attained])
+@pytest.mark.parametrize(("n", "r", "density"), [(60, 30, 0.9), (40, 20, 0.5), (8, 8, 0.9), (90, 5, 0.8)])
+def test_budgets_are_kept(decide, n, r, density):
+    """While equations are written down, eliminated and multiplied, and ranks are looked at."""
+    B = np.random.default_rng(0).integers(-2, 3, (n, n))
+    supports = fsmf.random_supports(n, n, components=r, density=density, rng=0)
+    start = time.thread_time()
+    decide(B, supports, max_seconds=0.05)
+    assert time.thread_time() - start < 0.4
+
+
+def test_equations_that_do_not_fit_are_not_written_down():
+    """Monomials of so many unknowns would take gigabytes."""
+    B = np.ones((100, 100), dtype=int)
+    found = is_attainable(B, fsmf.random_supports(100, 100, components=30, density=0.9, rng=0))
+    assert isinstance(found, Unsettled)
+    assert "are more than it takes" in str(found)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), "1", None])
+def test_budgets_are_numbers(seconds):
+    for decide in (fsmf.is_attainable, fsmf.check_attained):
+        with pytest.raises(OptionError, match="max_seconds"):
+            decide(np.eye(2), fsmf.lu(2), max_seconds=seconds)
 
 
 def test_a_tiny_budget_is_undecided():
