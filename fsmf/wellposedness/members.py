@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import cache
 from itertools import permutations, product
+from time import thread_time
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ __all__ = ["Bools", "Kind", "is_listed", "kind_of", "kinds_on", "meeting", "most
 
 # Constraints on more places are not gone through, support by support.
 _PLACES = 12
+# With more places constraints that do not count entries are not projected on line by line.
+_PROJECTED = 2500
 
 # The supports of a pair up to the order of rows, columns and components: for each row the components that it
 # lies in, and for each column.
@@ -68,11 +71,20 @@ def kind_of(left: Bools, right: Bools) -> Kind:
     return min(_sorted_sides(left[:, list(order)], right[list(order)]) for order in permutations(range(r)))
 
 
-def kinds_on(left: Sequence[Bools], right: Sequence[Bools]) -> dict[Kind, Supports]:
-    """Return the kinds of all pairs of a support from the left and one from the right, and a pair of each."""
+def kinds_on(
+    left: Sequence[Bools], right: Sequence[Bools], deadline: float = float("inf")
+) -> dict[Kind, Supports] | None:
+    """Return the kinds of all pairs of a support from the left and one from the right, and a pair of each.
+
+    None if that takes longer than to the deadline.
+    """
     # Rows and columns are put in order first: few arrays are left then.
     lefts, rights = ({_lines(P): P for P in side} for side in (left, [J.T for J in right]))
-    found = {kind_of(I, J.T): (I, J.T) for I, J in product(lefts.values(), rights.values())}
+    found: dict[Kind, tuple[Bools, Bools]] = {}
+    for I, J in product(lefts.values(), rights.values()):
+        if thread_time() > deadline:
+            return None
+        found[kind_of(I, J.T)] = I, J.T
     return {kind: Supports(map(Support, pair)) for kind, pair in found.items()}
 
 
@@ -105,11 +117,25 @@ def is_listed(
     )
 
 
-def most_at_once(constraint: Constraint, k: int, *, by_rows: bool = False) -> int:
-    """Return how many places of one column, or of one row, an array may have at most."""
-    M = np.zeros(constraint.shape)
-    M[(k, slice(None)) if by_rows else (slice(None), k)] = 1
-    return int(constraint.places(M).sum())
+def most_at_once(constraint: Constraint, *, by_rows: bool = False) -> list[int]:
+    """Return how many places of each column, or of each row, an array may have at most; no less if large."""
+    m, n = constraint.shape
+    quotas = constraint.quotas()
+    if quotas is None and constraint.size > _PROJECTED:
+        return [n] * m if by_rows else [m] * n
+    if quotas is None:
+        most = []
+        for at in range(m if by_rows else n):
+            M = np.zeros((m, n))
+            M[(at, slice(None)) if by_rows else (slice(None), at)] = 1
+            most.append(int(constraint.places(M).sum()))
+        return most
+    group = quotas.group if by_rows else quotas.group.T
+    lines = np.arange(len(group))[:, None]
+    keys, sizes = np.unique(lines * quotas.room.size + group, return_counts=True)
+    line, group = np.divmod(keys, quotas.room.size)
+    found: list[int] = np.bincount(line, np.minimum(sizes, quotas.room[group])).astype(int).tolist()
+    return found
 
 
 def _sorted_sides(left: Bools, right: Bools) -> Kind:

@@ -24,6 +24,7 @@ from fsmf.wellposedness.members import (
     pairs_by_kind,
 )
 from fsmf.wellposedness.pair_proofs import PairProof
+from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rational import Entries
 from fsmf.wellposedness.uncrossing import Escaping, absorb, cancelling, uncross
@@ -37,10 +38,15 @@ Verdict = WellPosed | IllPosed | Undecided
 
 # Kinds of pairs, and components, that are gone through one by one.
 _KINDS, _COMPONENTS = 3000, 5
+# Constraints that do not count entries are projected on up to so many places.
+_PROJECTED = 10_000
 # Pairs of supports whose limits are gone through.
 _PAIRS = 3000
+# Pairs that are asked, one by one, whether they make a target.
+_TARGETS = 50_000
 # Seconds for one question, whether a pair makes a matrix.
 _SECONDS = 0.5
+_TIME = "The time that was allowed is over"
 _TRIED = ("components on one line", "one choice of supports that makes every matrix")
 _TRIED_ON_ALL = (*_TRIED, "each choice of supports", "limits that no choice of supports makes")
 
@@ -70,7 +76,7 @@ def check_union(
     if len(constraints) != 2:
         reason = f"There are {len(constraints)} factors whose supports are not given"
         return Undecided(constraints, reason, _TRIED[:1])
-    one = _one_of(product(*map(_candidates, constraints)))
+    one = _one_of(product(*map(_candidates, constraints)), deadline)
     if one:
         return WellPosed(constraints, one)
     uncrossed = uncross(constraints)
@@ -81,11 +87,14 @@ def check_union(
     if left is None or right is None or inner > _COMPONENTS:
         reason = "The supports that meet the constraints are too many to go through"
         return Undecided(constraints, reason, _TRIED)
-    kinds = kinds_on(left, right)
+    kinds = kinds_on(left, right, deadline)
+    if kinds is None:
+        reason = f"{_TIME} while the supports that meet the constraints were listed"
+        return Undecided(constraints, reason, _TRIED)
     if len(kinds) > _KINDS:
         reason = f"The supports are of {len(kinds)} kinds, and at most {_KINDS} are gone through"
         return Undecided(constraints, reason, _TRIED)
-    one = _one_of((pair[0].toarray(), pair[1].toarray()) for pair in kinds.values())
+    one = _one_of(((pair[0].toarray(), pair[1].toarray()) for pair in kinds.values()), deadline)
     if one:
         return WellPosed(constraints, one)
     closed: dict[Kind, tuple[Supports, Proof]] = {}
@@ -114,14 +123,17 @@ def check_union(
         if not escaping:
             return WellPosed(constraints, absorbed)
     # The target of one pair may be a product on another: then the next one is looked at.
-    for member in _limits(ill, escaping):
+    for member in _limits(ill, escaping, deadline):
         found = _no_member(constraints, member, left, right, deadline)
         if found:
             return IllPosed(constraints, found)
     said = [f"of {len(kinds)} kinds of supports {len(closed)} are well-posed, {len(ill)} ill-posed"]
     said += [f"{n_open} open"] if n_open else []
     reason = f"{', '.join(said)}; a limit that is no product on one may be one on another"
-    return Undecided(constraints, reason[0].upper() + reason[1:], _TRIED_ON_ALL)
+    reason = f"{_TIME}: {reason}" if thread_time() > deadline else reason[0].upper() + reason[1:]
+    # One of the others, which would be closed if all were.
+    question = next((Pattern.of(pair) for kind, pair in kinds.items() if kind not in closed), None)
+    return Undecided(constraints, reason, _TRIED_ON_ALL, question if n_open and not ill else None)
 
 
 def _find_lines(constraints: Constraints) -> Lines | None:
@@ -130,21 +142,16 @@ def _find_lines(constraints: Constraints) -> Lines | None:
         return Lines()
     if len(constraints) > 2:
         return None
-    left, right = constraints
-    lines = []
-    for k in range(right.shape[0]):
-        if most_at_once(left, k) <= 1:
-            lines.append("row")
-        elif most_at_once(right, k, by_rows=True) <= 1:
-            lines.append("column")
-        else:
-            return None
-    return Lines(tuple(lines))
+    most = zip(most_at_once(constraints[0]), most_at_once(constraints[1], by_rows=True), strict=True)
+    lines = ["row" if rows <= 1 else "column" for rows, columns in most if min(rows, columns) <= 1]
+    return Lines(tuple(lines)) if len(lines) == constraints[1].shape[0] else None
 
 
-def _one_of(pairs: Iterable[tuple[Bools, ...]]) -> OneMember | None:
+def _one_of(pairs: Iterable[tuple[Bools, ...]], deadline: float) -> OneMember | None:
     """A pair of supports whose products are all matrices, or None."""
     for I, J in pairs:
+        if thread_time() > deadline:
+            return None
         if (I.astype(int) @ J.astype(int)).all():
             pair = Supports((Support(I), Support(J)))
             proof = find_filling(pair)
@@ -188,6 +195,8 @@ def _every_member(
 def _candidates(constraint: Constraint) -> list[Bools]:
     """Supports that meet a constraint and prefer the first rows, the first columns, or a diagonal."""
     m, n = constraint.shape
+    if constraint.quotas() is None and constraint.size > _PROJECTED:
+        return []
     i, j = np.indices((m, n))
     preferences = (i == j, j < m, i < n, np.zeros((m, n), dtype=bool))
     found = {
@@ -197,14 +206,17 @@ def _candidates(constraint: Constraint) -> list[Bools]:
     return list(found.values())
 
 
-def _limits(ill: list[IllPosed], escaping: list[Escaping]) -> Iterator[PairProof]:
+def _limits(ill: list[IllPosed], escaping: list[Escaping], deadline: float) -> Iterator[PairProof]:
     """Limits of pairs that these do not make."""
     for verdict in ill:
         assert not isinstance(verdict.proof, Lifted | NoMember)
         yield verdict.proof
     for limits in escaping:
         curve = cancelling(limits)
-        found = membership(curve.target, curve.supports, max_seconds=_SECONDS)
+        left_over = deadline - thread_time()
+        if left_over < 0:
+            return
+        found = membership(curve.target, curve.supports, max_seconds=min(_SECONDS, left_over))
         if isinstance(found, Unattainable):
             yield replace(curve, cofactors=found.cofactors)
 
@@ -220,14 +232,17 @@ def _no_member(
     here_right = {J[:, columns].tobytes(): J[:, columns] for J in right}.values()
     listed: list[tuple[Bools, ...]] = []
     others: list[tuple[Supports, Entries[Polynomial]]] = []
+    if thread_time() > deadline or len(here_left) * len(here_right) > _TARGETS:
+        return None
     pairs = sorted(product(here_left, here_right), key=lambda pair: -sum(map(np.count_nonzero, pair)))
     for I, J in pairs:
         if is_listed(I, J, listed, target, rows, columns):
             continue
-        if thread_time() > deadline:
+        left_over = deadline - thread_time()
+        if left_over < 0:
             return None
         pair = Supports((Support(I), Support(J)))
-        found = membership(here, pair, max_seconds=_SECONDS)
+        found = membership(here, pair, max_seconds=min(_SECONDS, left_over))
         if not isinstance(found, Unattainable):
             return None
         listed.append((I, J))
