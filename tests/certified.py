@@ -6,6 +6,7 @@ from small_patterns import DECIDED_BY
 import fsmf
 import fsmf.wellposedness.check as check
 from fsmf.wellposedness.below_targets import find_rank_below
+from fsmf.wellposedness.block_targets import find_rank_block
 from fsmf.wellposedness.tight_targets import find_rank_tight
 
 
@@ -21,6 +22,14 @@ def rank_tight():
 def rank_below():
     supports = fsmf.random_supports(8, 8, components=8, density=0.7, rng=2)
     return fsmf.IllPosed(supports, find_rank_below(supports))
+
+
+def rank_block():
+    """One with two slots, so that their order counts."""
+    left, right = np.ones((2, 4, 3), dtype=bool)
+    left[0, 1] = left[1, 2] = right[3, 1] = right[2, 2] = False
+    supports = fsmf.pair(left, right)
+    return fsmf.IllPosed(supports, find_rank_block(supports))
 
 
 def in_groups():
@@ -46,6 +55,7 @@ PAIRS = {
     "Split": in_groups,
     "Joined": decided(np.ones((5, 2)), np.eye(2), np.ones((2, 4))),
     "Witness": decided(*fsmf.lu(3)),
+    "RankBlock": rank_block,
     "RankTight": rank_tight,
     "RankBelow": rank_below,
     "TwoClassLimit": decided(overlap, overlap.T),

@@ -4,12 +4,11 @@ Targets have slots, see ``fsmf.wellposedness.slots``, in the places of all compo
 higher rank than B, its column k is spanned by the p_s within R_k. So X is excluded by a slot z v and a column
 of v, if every component that holds the column misses a row of z; or, where some hold all rows, by as many
 slots more, a column of each, and sets of rows that every other component that holds one of these columns
-misses in part. Y is excluded by a slot u w in the same way, of the same two components or of two others.
+misses in part. Y is excluded by a slot u w in the same way, of the same exchange or of another.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
 from time import thread_time
 from typing import NamedTuple
 
@@ -17,27 +16,28 @@ import numpy as np
 
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.rank_below import Block, RankBelow
-from fsmf.wellposedness.slots import Bools, Places, assigned, slot_curve
+from fsmf.wellposedness.slots import Bools, Places, assigned, exchanged, joining, live_places, slot_curve
 
 __all__ = ["find_rank_below"]
 
-# Larger factors are not tried; how many targets are, and how often few rows are looked for.
-_PLACES, _TRIES, _DRAWS = 40_000, 1000, 5
+# How many targets are, how often few rows are looked for, up to how many rows
+# all pairs are, and how many exchanges may make a slot.
+_TRIES, _DRAWS, _ROWS, _EXCHANGES = 1000, 5, 64, 3
+
+
+# Rows and columns that a slot has.
+_Need = tuple[list[int], list[int]]
 
 
 class _End(NamedTuple):
-    """What excludes X: rows and a column of slot z v, and of others by component; pairs to share slots."""
+    """What excludes X: a slot z v with these rows and a column, and others, for components with all rows."""
 
-    hit: list[int]
-    at: int
-    rows: Places
-    columns: dict[int, int]
-    pairs: list[tuple[int, int]]
+    needs: list[_Need]
 
     @property
     def block(self) -> Block:
         """A row and a column of each of these slots."""
-        return tuple(hit[0] for hit in (self.hit, *self.rows.values())), (self.at, *self.columns.values())
+        return tuple(rows[0] for rows, _ in self.needs), tuple(columns[0] for _, columns in self.needs)
 
 
 def find_rank_below(
@@ -65,24 +65,23 @@ def find_rank_below(
     >>> find_rank_below(fsmf.low_rank(4, rank=2)) is None
     True
     """
-    left, right = supports
-    if left.shape[0] * left.shape[1] + right.shape[0] * right.shape[1] > _PLACES:
+    places = live_places(supports)
+    if places is None:
         return None
-    R, C = left.toarray(), right.toarray().T
-    live = np.flatnonzero(R.any(axis=0) & C.any(axis=0))
-    R, C = R[:, live], C[:, live]
+    R, C, live = places
     if len(live) < 3 or min(len(R), len(C)) < len(live) - 1:
         return None
     rng = np.random.default_rng(0)
-    places = [_promising(*sides, rng) for sides in ((R, C), (C, R))]
-    if not all(places):
+    sides = ((R, C), (C, R))
+    promising = [_promising(*side, rng) for side in sides]
+    if not all(promising):
         return None
     for _ in range(tries):
         if thread_time() > deadline:
             break
         first, second = (
-            _end(*sides, int(rng.choice(found)), rng)
-            for sides, found in zip(((R, C), (C, R)), places, strict=True)
+            _end(*side, *found[rng.integers(len(found))], rng)
+            for side, found in zip(sides, promising, strict=True)
         )
         found = _target(R, C, first, second, rng) if first and second else None
         if first and second and found:
@@ -91,46 +90,57 @@ def find_rank_below(
     return None
 
 
-def _promising(R: Bools, C: Bools, rng: np.random.Generator) -> list[int]:
-    """Columns for which there are rows enough."""
+def _promising(R: Bools, C: Bools, rng: np.random.Generator) -> list[tuple[int, list[int] | None]]:
+    """Columns for which there are rows enough, with two rows that do, or None for more."""
     m, r = R.shape
-    found = []
-    for j in np.flatnonzero((C & ~R.all(axis=0)).sum(axis=1) > 1):
-        holds, full = C[j] & ~R.all(axis=0), C[j] & R.all(axis=0)
-        hits = [_hitting(~R[:, holds], np.ones(m, dtype=bool), rng) for _ in range(_DRAWS)]
+    found: list[tuple[int, list[int] | None]] = []
+    full = R.all(axis=0)
+    pairs = _pairs_that_hit(R, C) if m <= _ROWS else {}
+    for j in np.flatnonzero((C & ~full).sum(axis=1) > 1).tolist():
+        if j in pairs:
+            found += [(j, pair) for pair in pairs[j]]
+            continue
+        hits = [_hitting(~R[:, C[j] & ~full], np.ones(m, dtype=bool), rng) for _ in range(_DRAWS)]
         # Each slot but these has a row, too.
-        if (full.sum() + 1) * (min(len(hit or R) for hit in hits) - 1) <= m - r + 1:
-            found.append(int(j))
+        if ((full & C[j]).sum() + 1) * (min(len(hit or R) for hit in hits) - 1) <= m - r + 1:
+            found.append((j, None))
     return found
 
 
-def _end(R: Bools, C: Bools, j: int, rng: np.random.Generator) -> _End | None:
+def _pairs_that_hit(R: Bools, C: Bools) -> dict[int, list[list[int]]]:
+    """For a column all pairs of rows that no component has both of which holds the column."""
+    both = (R[:, None] & R[None, :]).astype(np.float32)
+    pairs: dict[int, list[list[int]]] = {}
+    for i, other, j in np.argwhere(both @ C.T.astype(np.float32) == 0).tolist():
+        if i < other:
+            pairs.setdefault(j, []).append([i, other])
+    return pairs
+
+
+def _end(R: Bools, C: Bools, j: int, pair: list[int] | None, rng: np.random.Generator) -> _End | None:
     """Rows for slot z v, whose column is j, and rows and columns for the components that have all rows."""
+    if pair:
+        return _End([(pair, [j])])
     full = R.all(axis=0)
-    columns: dict[int, int] = {}
+    columns = [j]
     reached = C[j].copy()
-    for a in np.flatnonzero(full & C[j]).tolist():
-        able = [q for q in np.flatnonzero(C[:, a]).tolist() if q != j and q not in columns.values()]
+    others = np.flatnonzero(full & C[j]).tolist()
+    for a in others:
+        able = [q for q in np.flatnonzero(C[:, a]).tolist() if q not in columns]
         if not able:
             return None
-        columns[a] = min(able, key=lambda q: int((C[q] & ~reached).sum()) + rng.random())
-        reached |= C[columns[a]]
-    reached[list(columns)] = False
+        columns.append(min(able, key=lambda q: int((C[q] & ~reached).sum()) + rng.random()))
+        reached |= C[columns[-1]]
+    reached[others] = False
     hits: list[list[int]] = []
     free = np.ones(len(R), dtype=bool)
-    for _ in range(len(columns) + 1):
+    for _ in columns:
         hit = _hitting(~R[:, reached], free, rng)
         if not hit:
             return None
         free[hit] = False
         hits.append(hit)
-    able = np.flatnonzero(C[j] & reached).tolist()
-    pairs = [
-        (k, l)
-        for k, l in combinations(able, 2)
-        if (R[:, k] & R[:, l]).any() and (R[hits[0], k] | R[hits[0], l]).all()
-    ]
-    return _End(hits[0], j, dict(zip(columns, hits[1:], strict=True)), columns, pairs)
+    return _End([(hit, [q]) for hit, q in zip(hits, columns, strict=True)])
 
 
 def _hitting(missed: Bools, free: Bools, rng: np.random.Generator) -> list[int] | None:
@@ -148,48 +158,47 @@ def _hitting(missed: Bools, free: Bools, rng: np.random.Generator) -> list[int] 
 def _target(
     R: Bools, C: Bools, first: _End, second: _End, rng: np.random.Generator
 ) -> tuple[Places, Places, list[tuple[int, int]]] | None:
-    """The rows and columns of all slots, and the components that share some, or None."""
-    aside = set(first.rows) | set(second.rows)
-    ways = [
-        (one, other)
-        for one in first.pairs
-        for other in second.pairs
-        if (one == other or not set(one) & set(other)) and not aside.intersection(one + other)
-    ]
-    if not ways:
+    """The rows and columns of all slots, and the components that are exchanged, or None."""
+    (rows, at), (other_at, columns) = first.needs[0], second.needs[0][::-1]
+    if set(other_at) <= set(rows) and set(at) <= set(columns):
+        # One slot excludes both X and Y.
+        main = [(rows, columns)]
+    else:
+        main = [(rows, at), (other_at, columns)]
+    needs = [*main, *first.needs[1:], *((rows, columns) for columns, rows in second.needs[1:])]
+    used = [[at for need in needs for at in need[side]] for side in (0, 1)]
+    if any(len(set(ats)) < len(ats) for ats in used):
         return None
-    one, other = ways[rng.integers(len(ways))]
-    pairs = [one] if one == other else [one, other]
-    taken = {c for pair in pairs for c in pair} | aside
-    left_out = [c for c in range(R.shape[1]) if c not in taken]
-    if not left_out:
+    exchanges: list[tuple[int, int]] = []
+    own = [R[rows].all(axis=0) & C[columns].all(axis=0) for rows, columns in main]
+    for which in rng.permutation(len(main)):
+        rows, columns = main[which]
+        # Components with all rows have slots of their own.
+        free = ~own[which]
+        for _ in range(_EXCHANGES):
+            if (R[rows].all(axis=0) & C[columns].all(axis=0) & free).any():
+                break
+            exchange = joining(R[rows] & free, C[columns] & free, rng)
+            if exchange is None:
+                return None
+            exchanges.append(exchange)
+            R, C = exchanged(R, C, *exchange)
+    order = rng.permutation(R.shape[1])
+    fits = np.array([R[rows].all(axis=0) & C[columns].all(axis=0) for rows, columns in needs])
+    given = assigned(fits[:, order])
+    if given is None:
         return None
-    without = rng.choice(left_out)
-    slots = [c for c in range(R.shape[1]) if c != without]
-    # Slot z v is in the second place of a pair, u w in the first.
-    k, l = other[0], one[1]
-    rows = {l: first.hit, **{a: list(hit) for a, hit in first.rows.items()}}
-    columns = {k: second.hit, **{a: list(hit) for a, hit in second.rows.items()}}
-    for mine, at, others in ((columns, first.at, first.columns), (rows, second.at, second.columns)):
-        for s, place in ((l if mine is columns else k, at), *others.items()):
-            mine[s] = [*(q for q in mine.get(s, []) if q != place), place]
-    for mine, places, pick in ((rows, R, (0, 1)), (columns, C, (1, 0))):
-        used = [i for hit in mine.values() for i in hit]
-        if len(set(used)) < len(used):
+    taken = [int(order[at]) for at in given]
+    chosen: tuple[Places, Places] = (
+        {s: rows for s, (rows, _) in zip(taken, needs, strict=True)},
+        {s: columns for s, (_, columns) in zip(taken, needs, strict=True)},
+    )
+    # One component is left out, any that is taken by no need.
+    rest = [s for s in order.tolist() if s not in taken][1:]
+    for here, ats, places in zip((R, C), used, chosen, strict=True):
+        free = [at for at in range(len(here)) if at not in ats]
+        held = assigned(here[free][:, rest].T)
+        if held is None:
             return None
-        here = places.copy()
-        for pair in pairs:
-            meet, union = pair[pick[0]], pair[pick[1]]
-            here[:, meet], here[:, union] = (
-                places[:, pair[0]] & places[:, pair[1]],
-                places[:, pair[0]] | places[:, pair[1]],
-            )
-        if not all(here[hit, s].all() for s, hit in mine.items()):
-            return None
-        free = [i for i in range(len(places)) if i not in used]
-        rest = [s for s in slots if s not in mine]
-        given = assigned(here[free][:, rest].T)
-        if given is None:
-            return None
-        mine.update({s: [free[at]] for s, at in zip(rest, given, strict=True)})
-    return rows, columns, pairs
+        places.update({s: [free[at]] for s, at in zip(rest, held, strict=True)})
+    return *chosen, exchanges

@@ -16,6 +16,7 @@ from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.below_targets import find_rank_below
+from fsmf.wellposedness.block_targets import find_rank_block
 from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.contractions import find_contracted
 from fsmf.wellposedness.joins import Joined, as_pair, join, reach
@@ -24,6 +25,7 @@ from fsmf.wellposedness.minors import find_corner, find_minor, images_of, witnes
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rank_below import RankBelow
+from fsmf.wellposedness.rank_block import RankBlock
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.search import Prover
 from fsmf.wellposedness.splits import Group, Split, restricted, split
@@ -59,7 +61,7 @@ _TRIED = (
     "two classes",
     "fillings",
     "saturated kinds",
-    "limits of the highest rank, and of one below",
+    "triangles, limits of the highest rank, and of one below",
     "small sub-blocks that are known to be ill-posed",
     "contractions to such sub-blocks",
     "normal forms",
@@ -272,7 +274,8 @@ def _check_whole(
         limit = _limit_of_high_rank(supports, deadline, tries=_GLANCE)
         if limit:
             return IllPosed(supports, limit)
-    minor = find_minor(pattern, deadline)
+    # Where there are many components, looking for minors would take all the time.
+    minor = find_minor(pattern, deadline if pattern.rank <= _FEW else (thread_time() + deadline) / 2)
     if minor:
         return IllPosed(supports, witness_of(minor, classes, supports))
     if pattern.rank > _LIBRARY:
@@ -298,9 +301,11 @@ def _check_whole(
     return Undecided(supports, reason, _TRIED, question)
 
 
-def _limit_of_high_rank(supports: Supports, deadline: float, **options: int) -> RankTight | RankBelow | None:
+def _limit_of_high_rank(
+    supports: Supports, deadline: float, **options: int
+) -> RankBlock | RankTight | RankBelow | None:
     """A limit of the highest rank, or of one below, that is no product; None says nothing."""
-    for find in (find_rank_tight, find_rank_below):
+    for find in (find_rank_block, find_rank_tight, find_rank_below):
         limit = find(supports, (thread_time() + deadline) / 2, **options)
         if limit:
             return limit

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+
+import numpy as np
 
 from fsmf.certificates import Check, Verification
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.curve_proofs import CurveProof
 from fsmf.wellposedness.witnesses import Witness
 
-__all__ = ["Block", "RankBelow"]
+__all__ = ["Block", "RankBelow", "reaching", "restricted_target"]
 
 Block = tuple[tuple[int, ...], tuple[int, ...]]
 
@@ -80,27 +82,19 @@ class RankBelow(CurveProof):
 
     def verify(self) -> Verification:
         """Check the curve, the rank and both blocks in exact arithmetic, with sympy alone."""
-        from sympy import QQ
-        from sympy.polys.matrices import DomainMatrix
-
         # The last check of a witness is its identity, in whose place the ranks stand.
         checks = self.curve.verify().checks[:-1]
         if not all(check.passed for check in checks):
             return Verification(checks)
-        left, right = (support.toarray() for support in self.supports)
-        rows, columns = ({place[side]: None for place in self.target} for side in (0, 1))
-        inside = all(set(I) <= set(rows) and set(J) <= set(columns) for I, J in (self.left, self.right))
+        restricted = restricted_target(self.curve)
+        inside = all(
+            set(I) <= set(restricted.row) and set(J) <= set(restricted.column)
+            for I, J in (self.left, self.right)
+        )
         named = Check("blocks", "where B is not zero", "so" if inside else "elsewhere", inside)
         if not inside:
             return Verification((*checks, named))
-        row, column = ({place: at for at, place in enumerate(sorted(places))} for places in (rows, columns))
-        R, C = left[sorted(rows)], right[:, sorted(columns)].T
-        live = R.any(axis=0) & C.any(axis=0)
-        R, C = R[:, live], C[:, live]
-        dense = [[QQ(0)] * len(column) for _ in row]
-        for i, j, value in self.target:
-            dense[row[i]][column[j]] = QQ(*value.as_integer_ratio())
-        B = DomainMatrix(dense, (len(row), len(column)), QQ).to_sparse()
+        B, R, C, row, column = restricted
         rank = B.rank()
         found = [
             *checks,
@@ -133,16 +127,80 @@ class RankBelow(CurveProof):
 
 def _too_few(name: str, B: Any, R: Any, C: Any, I: list[int], J: list[int]) -> Check:
     """Whether a block of B has a higher rank than there are components left to it."""
-    basis = B.extract(list(range(len(R))), list(B.rref()[1]))
-    rank = basis.shape[1]
-    count = 0
-    for k in range(R.shape[1]):
-        if C[J, k].any():
-            off = [i for i in range(len(R)) if not R[i, k]]
-            chosen = basis.extract(I, list(range(rank)))
-            if off:
-                chosen = chosen * basis.extract(off, list(range(rank))).nullspace().transpose()
-            count += not chosen.is_zero_matrix
+    count = int((C[J].any(axis=0) & reaching(B, R, I).any(axis=0)).sum())
     needed = int(B.extract(I, J).rank()) if I and J else 0
     return Check(f"components left to a block of rank {needed} if {name} has the rank of the target",
                  f"at most {needed - 1}", count, count < needed)  # fmt: skip
+
+
+class _Restricted(NamedTuple):
+    """The target and the supports on its rows and columns, as `restricted_target` returns them."""
+
+    B: Any
+    R: Any
+    C: Any
+    row: dict[int, int]
+    column: dict[int, int]
+
+
+def restricted_target(curve: Witness) -> _Restricted:
+    """Return B without its zero rows and columns, exactly, and the components that reach what is left.
+
+    Parameters
+    ----------
+    curve : Witness
+        Its target is B.
+
+    Returns
+    -------
+    B : sympy.polys.matrices.DomainMatrix
+        Shape ``(m, n)``.
+    R, C : numpy.ndarray
+        Which component has which rows and columns, shapes ``(m, r)`` and ``(n, r)``.
+    row, column : dict of int to int
+        Where a row or column of the target is among those.
+    """
+    from sympy import QQ
+    from sympy.polys.matrices import DomainMatrix
+
+    left, right = (support.toarray() for support in curve.supports)
+    row, column = (
+        {place: at for at, place in enumerate(sorted(set(places)))}
+        for places in ([i for i, _, _ in curve.target], [j for _, j, _ in curve.target])
+    )
+    R, C = left[list(row)], right[:, list(column)].T
+    live = R.any(axis=0) & C.any(axis=0)
+    dense = [[QQ(0)] * len(column) for _ in row]
+    for i, j, value in curve.target:
+        dense[row[i]][column[j]] = QQ(*value.as_integer_ratio())
+    B = DomainMatrix(dense, (len(row), len(column)), QQ).to_sparse()
+    return _Restricted(B, R[:, live], C[:, live], row, column)
+
+
+def reaching(B: Any, R: Any, I: list[int]) -> Any:
+    """Return in which rows vectors of the column space that vanish off a component's rows do not all vanish.
+
+    Parameters
+    ----------
+    B : sympy.polys.matrices.DomainMatrix
+        The target, shape ``(m, n)``.
+    R : numpy.ndarray
+        Which component has which rows, shape ``(m, r)``.
+    I : list of int
+        Rows.
+
+    Returns
+    -------
+    numpy.ndarray
+        Booleans of shape ``(len(I), r)``.
+    """
+    basis = B.extract(list(range(len(R))), list(B.rref()[1]))
+    every = list(range(basis.shape[1]))
+    found = np.zeros((len(I), R.shape[1]), dtype=bool)
+    for k in range(R.shape[1]):
+        off = np.flatnonzero(~R[:, k]).tolist()
+        chosen = basis.extract(I, every)
+        if off:
+            chosen = chosen * basis.extract(off, every).nullspace().transpose()
+        found[[i for i, _ in chosen.to_dok()], k] = True
+    return found

@@ -19,12 +19,10 @@ import numpy as np
 
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.rank_tight import RankTight
-from fsmf.wellposedness.slots import Bools, Places, assigned, slot_curve
+from fsmf.wellposedness.slots import Bools, Places, assigned, live_places, slot_curve
 
 __all__ = ["find_rank_tight"]
 
-# Larger factors are not tried: exact ranks of the target would take too long.
-_PLACES = 40_000
 # How many ways to choose slots are tried, how many pairs that share slots for each set of components, and how
 # often the same choice, of one component and of more, as sets of rows are found at random.
 _TRIES, _PAIRS = 300, 4
@@ -65,12 +63,10 @@ def find_rank_tight(
     >>> find_rank_tight(fsmf.lu(4)).members
     (2, 3)
     """
-    left, right = supports
-    if left.shape[0] * left.shape[1] + right.shape[0] * right.shape[1] > _PLACES:
+    places = live_places(supports)
+    if places is None:
         return None
-    R, C = left.toarray(), right.toarray().T
-    live = np.flatnonzero(R.any(axis=0) & C.any(axis=0))
-    R, C = R[:, live], C[:, live]
+    R, C, live = places
     if min(len(R), len(C)) < len(live):
         return None
     rng = np.random.default_rng(0)
