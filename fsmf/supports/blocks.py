@@ -186,14 +186,15 @@ def _rectangles(classes: EquivalenceClasses) -> list[Block]:
     taken = np.zeros(classes.shape, dtype=bool)
     blocks: list[Block] = []
     for p in np.argsort(-classes.areas, kind="stable"):
-        _, rows, columns = classes[p]
-        place = np.ix_(rows, columns)
-        if classes.complete[p] or taken[place].any():
+        if classes.complete[p]:
             continue
+        _, rows, columns = classes[p]
         met = classes.overlapping(p)
         if classes.members.sizes[met].sum() < min(len(rows), len(columns)):
-            taken[place] = True
-            blocks.append((rows, columns, met))
+            place = np.ix_(rows, columns)
+            if not taken[place].any():
+                taken[place] = True
+                blocks.append((rows, columns, met))
     return blocks
 
 

@@ -154,10 +154,15 @@ class EquivalenceClasses:
     def overlapping(self, p: int | np.integer[Any]) -> Index:
         """Return the classes that share a place with class p, itself among them, ascending."""
         if self.are_few:
-            rows, columns = self.shared
-            return np.flatnonzero((rows[p] > 0) & (columns[p] > 0))
+            return np.flatnonzero(self._overlap[p])
         _, own_rows, own_columns = self[p]
         return np.intersect1d(self._by_row.take(own_rows).indices, self._by_column.take(own_columns).indices)
+
+    @cached_property
+    def _overlap(self) -> NDArray[np.bool_]:
+        """Whether each two classes share a place, a square array; of few classes."""
+        overlap: NDArray[np.bool_] = np.logical_and(*self.shared)
+        return overlap
 
     @cached_property
     def _by_row(self) -> IndexLists:

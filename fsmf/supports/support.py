@@ -389,11 +389,14 @@ def pair(I: Any, J: Any, *, name: str | None = None) -> Supports:
     >>> fsmf.pair([[1, 0], [1, 1]], [[1, 0], [1, 1]])
     Supports(2×2 · 2×2, 6 nonzeros)
     """
-    left, right = as_support(I), as_support(J)
-    if left.shape[1] != right.shape[1]:
+    left = as_support(I)
+    # A dense array is turned for nothing before it is read.
+    is_dense = isinstance(J, np.ndarray) and J.ndim == 2 and J.size
+    right = as_support(J.T) if is_dense else as_support(J).T
+    if left.shape[1] != right.shape[0]:
         raise ShapeError(
             f"I and J must have one column per component; found I of shape {left.shape} and J of shape "
-            f"{right.shape}; give J as the support of Y in X Yᵀ, or use a list [S1, S2] of supports as "
+            f"{right.shape[::-1]}; give J as the support of Y in X Yᵀ, or use a list [S1, S2] of supports as "
             "they multiply"
         )
-    return Supports((left, right.T), name)
+    return Supports((left, right), name)

@@ -201,6 +201,21 @@ def test_the_papers_form_transposes_the_right_factor():
         fsmf.pair(I, J.T)
 
 
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_the_right_factor_is_the_same_in_every_spelling(spelling):
+    right = fsmf.pair(np.ones((2, PATTERN.shape[1])), spelling)[1]
+    assert np.array_equal(right.toarray(), PATTERN.T)
+    assert np.array_equal(right.T.toarray(), PATTERN)
+
+
+@pytest.mark.parametrize(
+    ("J", "found"), [(np.ones((0, 4)), r"\(0, 4\)"), (np.ones((2, 3, 4)), r"\(2, 3, 4\)")]
+)
+def test_what_is_no_right_factor_is_refused_as_it_was_given(J, found):
+    with pytest.raises((SupportError, ShapeError), match=found):
+        fsmf.pair(np.ones((2, 4)), J)
+
+
 def test_transposing_a_product_reverses_it():
     one, other = fsmf.Support(np.ones((2, 3))), fsmf.Support(np.eye(3, 4))
     product = fsmf.Supports([one, other])
