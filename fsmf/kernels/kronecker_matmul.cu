@@ -21,7 +21,7 @@ struct Task {
     const int *taken, *placed;  // x[taken[i]] is row i of the input, and y[placed[i]] row i of the output
     int rows_in, rows_out, d;
     long long columns, x_row, x_column, y_row, y_column;
-    int alpha, delta, tile_columns, tile_deltas, pitch;
+    int alpha, delta, tile_columns, tile_deltas, pitch, skew;
     long long column;  // the first of the tile
     bool aligned;      // whether PER_THREAD neighbours can be read and written at once
 };
@@ -39,10 +39,19 @@ __device__ inline long long row_out(const Task& task, int local, int delta) {
     return (task.placed ? task.placed[row] : row) * task.y_row;
 }
 
+#if BY_COLUMNS
+// Where a row lies in shared memory: neighbours delta side by side, column after column; after eight rows there is a
+// gap, so that rows which neighbouring threads take, near or far, are in other banks. A lane of a thread is the first
+// of its numbers; the next ones are `lane_step` apart.
+__device__ inline int row_at(const Task& task, int local) { return local * task.pitch + (local >> 3) * task.skew; }
+__device__ inline int lane_step(const Task& task) { return task.tile_columns * task.tile_deltas / PER_THREAD; }
+#endif
+
 __device__ inline void read(const Task& task, const SUM* source, int local, int lane, SUM (&found)[PER_THREAD]) {
     if (source) {
 #if BY_COLUMNS
-        for (int i = 0; i < PER_THREAD; ++i) found[i] = source[local * task.pitch + lane + i];
+        const int step = lane_step(task);
+        for (int i = 0; i < PER_THREAD; ++i) found[i] = source[row_at(task, local) + lane + i * step];
 #else
         const Pack<SUM, PER_THREAD> pack = *(const Pack<SUM, PER_THREAD>*)(source + local * task.pitch + lane);
 #pragma unroll
@@ -65,7 +74,8 @@ __device__ inline void read(const Task& task, const SUM* source, int local, int 
 __device__ inline void write(const Task& task, SUM* target, int local, int lane, const SUM (&values)[PER_THREAD]) {
     if (target) {
 #if BY_COLUMNS
-        for (int i = 0; i < PER_THREAD; ++i) target[local * task.pitch + lane + i] = values[i];
+        const int step = lane_step(task);
+        for (int i = 0; i < PER_THREAD; ++i) target[row_at(task, local) + lane + i * step] = values[i];
 #else
         Pack<SUM, PER_THREAD> pack;
 #pragma unroll
@@ -93,16 +103,17 @@ __device__ void apply(const Task& task, const long long* stage, const SUM* sourc
     const int padded = (int)stage[STAGE_PADDED], blocks = (int)stage[STAGE_A] * d;
     const int slots = task.tile_columns * task.tile_deltas / PER_THREAD, parts = padded / ROWS;
     for (int item = threadIdx.x; item < blocks * parts * slots; item += blockDim.x) {
-        const int lane = item % slots * PER_THREAD, part = item / slots % parts, block = item / slots / parts;
+        const int part = item / slots % parts, block = item / slots / parts;
         const int inner_alpha = block / d, inner_delta = block % d;
 #if BY_COLUMNS
-        // Neighbours delta have their coefficients side by side.
-        const int delta = task.delta + lane / task.tile_columns;
+        // Neighbours delta, then parts and blocks, have their coefficients side by side, as neighbouring threads.
+        const int lane = item % slots, delta = task.delta + lane % task.tile_deltas;
         if (delta >= task.d) continue;
-        const long long step = task.d;
-        const COEFFICIENT* w = task.coefficients + stage[STAGE_FIRST] + delta
-            + ((long long)task.alpha * blocks + block) * c * padded * step + part * ROWS * step;
+        const long long step = (long long)blocks * parts * task.d;
+        const COEFFICIENT* w = task.coefficients + stage[STAGE_FIRST] + task.alpha * c * ROWS * step
+            + ((long long)block * parts + part) * task.d + delta;
 #else
+        const int lane = item % slots * PER_THREAD;
         const long long step = 1;
         const COEFFICIENT* w = task.coefficients + stage[STAGE_FIRST]
             + (((long long)task.alpha * task.d + task.delta) * blocks + block) * c * padded + part * ROWS;
@@ -121,7 +132,7 @@ __device__ void apply(const Task& task, const long long* stage, const SUM* sourc
 #pragma unroll
                 for (int j = 0; j < PER_THREAD; ++j) add_product(sums[i][j], coefficient, values[j]);
             }
-            w += padded * step;
+            w += (BY_COLUMNS ? ROWS : padded) * step;
         }
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
@@ -134,7 +145,7 @@ __device__ void apply(const Task& task, const long long* stage, const SUM* sourc
 extern "C" __global__ void __launch_bounds__(256) kronecker_chain(
     const STORED* x, STORED* y, const COEFFICIENT* coefficients, const long long* table, int stages,
     int rows_in, int rows_out, int d, long long columns, long long x_row, long long x_column, long long y_row,
-    long long y_column, int tile_columns, int tile_deltas, int pitch, int first, int last, int aligned,
+    long long y_column, int tile_columns, int tile_deltas, int pitch, int skew, int first, int last, int aligned,
     const int* taken, const int* placed) {
     DYNAMIC_SHARED(SUM, pool);
     const long long tiles = (columns + tile_columns - 1) / tile_columns;
@@ -145,7 +156,7 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_chain(
     task.rows_in = rows_in, task.rows_out = rows_out, task.d = d;
     task.columns = columns, task.x_row = x_row, task.x_column = x_column, task.y_row = y_row, task.y_column = y_column;
     task.alpha = (int)(group / groups), task.delta = (int)(group % groups) * tile_deltas;
-    task.tile_columns = tile_columns, task.tile_deltas = tile_deltas, task.pitch = pitch;
+    task.tile_columns = tile_columns, task.tile_deltas = tile_deltas, task.pitch = pitch, task.skew = skew;
     task.column = (long long)(blockIdx.x % tiles) * tile_columns, task.aligned = aligned;
 #if BY_COLUMNS
     // In the order of memory: delta, then the rows of the group, then the column.
@@ -155,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_chain(
         const bool inside = delta < d && task.column + column < columns;
         const SUM value =
             inside ? widened(x[row_in(task, local, delta) + (task.column + column) * x_column]) : nothing<SUM>();
-        pool[first + local * pitch + near * tile_columns + column] = value;
+        pool[first + row_at(task, local) + column * tile_deltas + near] = value;
     }
     __syncthreads();
 #endif
@@ -176,7 +187,7 @@ extern "C" __global__ void __launch_bounds__(256) kronecker_chain(
         const int near = item % tile_deltas, local = item / tile_deltas % rows_out;
         const int column = item / tile_deltas / rows_out, delta = task.delta + near;
         if (delta < d && task.column + column < columns)
-            narrow(pool[last + local * pitch + near * tile_columns + column],
+            narrow(pool[last + row_at(task, local) + column * tile_deltas + near],
                    y[row_out(task, local, delta) + (task.column + column) * y_column]);
     }
 #endif

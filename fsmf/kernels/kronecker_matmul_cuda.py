@@ -138,20 +138,22 @@ class CudaChain:
         xp, (a, _, _, d), tile = self.space.xp, step.pattern, step.tile
         assert tile is not None
         packed, table, first = [], [], 0
-        size = tile.height * tile.pitch
         for stage in step.stages:
             inner_a, b, c, inner_d = stage.pattern
             V = multiplied_out(self.space, own[stage.first : stage.stop])
             V = xp.reshape(V, (a, inner_a, b, inner_d, d, c))
-            V = xp.permute_dims(V, (0, 1, 3, 5, 2, 4) if self.by_columns else (0, 4, 1, 3, 5, 2))
-            axis = 4 if self.by_columns else 5
             if stage.padded > b:
-                shape = list(V.shape)
-                shape[axis] = stage.padded - b
-                V = xp.concat([V, self.space.zeros(tuple(shape), self.types.coefficients)], axis=axis)
+                missing = a, inner_a, stage.padded - b, inner_d, d, c
+                V = xp.concat([V, self.space.zeros(missing, self.types.coefficients)], axis=2)
+            if self.by_columns:
+                parts = stage.padded // stage.rows
+                V = xp.reshape(V, (a, inner_a, parts, stage.rows, inner_d, d, c))
+                V = xp.permute_dims(V, (0, 6, 3, 1, 4, 2, 5))
+            else:
+                V = xp.permute_dims(V, (0, 4, 1, 3, 5, 2))
             packed.append(xp.reshape(V, (-1,)))
-            source, target = (-1 if place < 0 else place * size for place in (stage.source, stage.target))
-            table.append([inner_a, b, c, inner_d, stage.padded, stage.rows, first, source, target])
+            buffers = (-1 if place < 0 else place * tile.size for place in (stage.source, stage.target))
+            table.append([inner_a, b, c, inner_d, stage.padded, stage.rows, first, *buffers])
             first += math.prod(V.shape)
         return xp.concat(packed), self.space.put(np.array(table, dtype=np.int64))
 
@@ -159,7 +161,6 @@ class CudaChain:
         (a, b, c, d), tile = step.pattern, step.tile
         assert tile is not None
         k, (coefficients, table) = x.shape[1], run
-        size = tile.height * tile.pitch
         defines = (
             *self.types.defines,
             ("PER_THREAD", str(tile.per_thread)),
@@ -175,12 +176,12 @@ class CudaChain:
                 *map(np.int32, (len(step.stages), c, b, d)),
                 np.int64(k),
                 *self._strides(x, y),
-                *map(np.int32, (tile.columns, tile.deltas, tile.pitch)),
-                *map(np.int32, (0, max(0, step.stages[-1].target) * size)),
+                *map(np.int32, (tile.columns, tile.deltas, tile.pitch, tile.skew)),
+                *map(np.int32, (0, max(0, step.stages[-1].target) * tile.size)),
                 np.int32(self._aligned(tile.per_thread, x, y)),
                 *map(cuda.pointer, (taken, placed)),
             ),
-            shared=tile.buffers * size * np.dtype(self.types.sums).itemsize,
+            shared=tile.buffers * tile.size * np.dtype(self.types.sums).itemsize,
         )
 
     def _launch_factor(self, step: Step, run: Any, x: Any, y: Any, taken: Any, placed: Any) -> None:

@@ -30,6 +30,9 @@ _WIDE, _NARROW = 512, 64
 # Neighbours delta, and columns, of a tile where columns lie in memory as a whole, in order of preference.
 _TALL = ((32, 4), (32, 1), (8, 4), (8, 1), (1, 16), (1, 8), (1, 4), (1, 2), (1, 1))
 
+# Banks of shared memory, and bytes of a sector of memory.
+_BANKS = _SECTOR = 32
+
 # Rows that a block of threads should have at least, and at most when groups are joined for that.
 _FEW_ROWS, _MANY_ROWS = 32, 256
 
@@ -95,8 +98,8 @@ class Tile(NamedTuple):
         Columns, and neighbours delta.
     per_thread : int
         Columns of a thread.
-    pitch : int
-        Numbers from one row to the next in shared memory.
+    pitch, skew : int
+        Numbers from one row to the next in shared memory, and how many more after each eight.
     height : int
         Rows of a buffer.
     buffers : int
@@ -107,8 +110,14 @@ class Tile(NamedTuple):
     deltas: int
     per_thread: int
     pitch: int
+    skew: int
     height: int
     buffers: int
+
+    @property
+    def size(self) -> int:
+        """Numbers of a buffer."""
+        return self.height * self.pitch + self.height // 8 * self.skew
 
 
 class Step(NamedTuple):
@@ -251,13 +260,16 @@ def _steps(
     given, made = sum(map(math.prod, run)), math.prod(pattern)
     found = []
     if made <= _GROWTH * given:
+        # One block of threads takes one delta: of a sector of whole columns, what is its own.
+        pieces = min(d, _SECTOR // numbers.stored) if by_columns else 1
         nbytes = vectors + made * numbers.sums
         # Tiles waste what small blocks do not have, and few tiles leave multiprocessors without work.
         wasted = (-(-b // 16) * 16 / b) * (-(-c // 16) * 16 / c) * (-(-columns // 32) * 32 / columns)
         share = min(1.0, a * d * -(-b // 64) * -(-columns // 64) / processors)
         if a * d * -(-b // 16) * -(-columns // 32) < _MOST_BLOCKS:
             step = Step("factor", first, stop, pattern)
-            found.append(_Way(step, nbytes, wasted * products, "factor" + suffix, share, 1))
+            moved = nbytes + (pieces - 1) * vectors
+            found.append(_Way(step, moved, wasted * products, "factor" + suffix, share, 1))
         if matmul:
             copies = 1 if d == 1 and not by_columns else 3
             # Small products of a batch fill no tile of cuBLAS.
@@ -364,9 +376,12 @@ def _tile(
     if by_columns:
         for deltas, width in _TALL:
             deltas, width = min(deltas, d), min(width, 1 << max(0, columns - 1).bit_length())
-            pitch = deltas * width | 1
-            if buffers * height * pitch * numbers.sums <= _POOL:
-                return Tile(width, deltas, min(most, width), pitch, height, buffers)
+            # From row to row another bank, as far as neighbours delta leave some.
+            pitch, skew = (deltas * (width | 1), deltas) if deltas < _BANKS else (deltas * width, 0)
+            for gap in (skew, 0):
+                tile = Tile(width, deltas, min(most, width), pitch, gap, height, buffers)
+                if buffers * tile.size * numbers.sums <= _POOL:
+                    return tile
         return None
     width = _WIDE // numbers.stored
     while width > 1 and width >= 2 * columns:
@@ -378,4 +393,4 @@ def _tile(
         width //= 2
         if width < narrowest:
             return None
-    return Tile(width, 1, min(most, width), width, height, buffers)
+    return Tile(width, 1, min(most, width), width, 0, height, buffers)

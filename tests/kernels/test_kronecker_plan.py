@@ -42,7 +42,7 @@ def test_plans_are_whole_and_fit(chain, numbers, columns, by_columns):
             assert step.pattern == whole
             continue
         tile = step.tile
-        assert tile.buffers * tile.height * tile.pitch * numbers.sums <= 64 << 10
+        assert tile.buffers * tile.size * numbers.sums <= 64 << 10
         assert tile.columns % tile.per_thread == 0
         assert tile.per_thread * numbers.sums <= 16
         assert [i for stage in reversed(step.stages) for i in range(stage.first, stage.stop)] == [
