@@ -68,7 +68,10 @@ def test_curvatures_are_the_squared_norms_of_derivatives(sides, dtype):
 @pytest.mark.parametrize("general", [False, True])
 @pytest.mark.parametrize("dtype", [float, complex])
 def test_descents_never_rise_and_end_where_the_gradient_vanishes(dtype, general):
-    problem, z = problem_of((6, 5, 7), dtype, general=general, seed=1)  # whose factors stay bounded
+    # With seed 0 the best product, 7.3198, is attained, but from that start factors grow: the error tends to
+    # 8.245 and is not attained. Steps without curvatures reach the best from there in 141 steps, and from
+    # another start they are those whose factors grow, where steps with curvatures reach it in 131.
+    problem, z = problem_of((6, 5, 7), dtype, general=general, seed=1)
     run = Descending(z, problem.compiled())
     values = [run.value]
     while not run.has_ended:
