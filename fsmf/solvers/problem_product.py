@@ -6,7 +6,7 @@ import math
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -199,14 +199,23 @@ class ProductProblem:
                 r = self.supports[i].shape[1]
                 x = np.bincount(own, weights=np.abs(values[i]) ** 2, minlength=r)
                 y = np.bincount(k, weights=np.abs(values[i + 1]) ** 2, minlength=r)
-                movable = (x > 0) & (y > 0)
-                for support, index in ((self.supports[i], own), (self.supports[i + 1], k)):
-                    if isinstance(support, FixedSupport):
-                        movable[index[support.positions]] = False
+                movable = self.movable[i] & (x > 0) & (y > 0)
                 # Roots first: the quotient of the squares may be no float.
                 scale = np.divide(y**0.25, x**0.25, out=np.ones(r), where=movable)
                 values[i], values[i + 1] = values[i] * scale[own], values[i + 1] / scale[k]
         return values
+
+    @cached_property
+    def movable(self) -> list[NDArray[np.bool_]]:
+        """Of each interface the components without a prescribed value, which have no scale of their own."""
+        found = []
+        for i, (one, other) in enumerate(pairwise(self.supports)):
+            free = np.ones(one.shape[1], bool)
+            for support, index in ((one, self.places[i][1]), (other, self.places[i + 1][0])):
+                if isinstance(support, FixedSupport):
+                    free[index[support.positions]] = False
+            found.append(free)
+        return found
 
     def factor_norm(self, values: Values) -> float:
         """``(Σ‖Xi‖²)^½``, in the units of ‖A‖^(1/L)."""

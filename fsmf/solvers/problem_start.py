@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fsmf.supports.layout import Index
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["chain_points", "equilibrated", "perturbed", "starting_points"]
+__all__ = ["chain_points", "crossings", "equilibrated", "perturbed", "starting_points"]
 
 Array = NDArray[Any]
 
@@ -77,6 +78,31 @@ def perturbed(problem: ProductProblem, values: Values, kick: float, rng: np.rand
     """Add noise, in units of the root mean square of each factor's values."""
     pairs = zip(values, problem.random(rng), strict=True)
     return problem.holding([value + kick * _size(value) / _size(noise) * noise for value, noise in pairs])
+
+
+def crossings(problem: ProductProblem, points: list[Values], rng: np.random.Generator) -> Iterator[Values]:
+    """Yield points halfway from one of these, in turn, to another at random, without end.
+
+    Components are balanced first, and those of the other are given the signs of the first's.
+    """
+    points = [problem.balanced(values) for values in points]
+    for i in cycle(range(len(points))):
+        others = points[:i] + points[i + 1 :]
+        other = _with_signs_of(problem, points[i], others[rng.integers(len(others))])
+        yield problem.holding([(a + b) / 2 for a, b in zip(points[i], other, strict=True)])
+
+
+def _with_signs_of(problem: ProductProblem, values: Values, others: Values) -> Values:
+    """Others of the same product, turned so that each component points where that of the values does."""
+    others = list(others)
+    for i, movable in enumerate(problem.movable):
+        own, k = problem.places[i][1], problem.places[i + 1][0]
+        met = np.zeros(len(movable), problem.A.dtype)
+        np.add.at(met, own, others[i].conj() * values[i])
+        sizes = np.abs(met)
+        signs = np.divide(met, sizes, out=np.ones_like(met), where=movable & (sizes > 0))
+        others[i], others[i + 1] = others[i] * signs[own], others[i + 1] / signs[k]
+    return others
 
 
 def equilibrated(problem: ProductProblem, rng: np.random.Generator) -> Iterator[Values]:

@@ -1,4 +1,4 @@
-"""Any supports, by compiled quasi-Newton steps from many starts, of which the best third goes on."""
+"""Any supports, by compiled quasi-Newton steps from many starts: the best third goes on, and is crossed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
 from fsmf.solvers.problem_part import answered, product_of
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_progress import Sweep, tell
-from fsmf.solvers.problem_start import chain_points, equilibrated, perturbed
+from fsmf.solvers.problem_start import chain_points, crossings, equilibrated, perturbed
 from fsmf.solvers.problem_trail import Clock, Trail
 from fsmf.tractability import Part, Structure
 
@@ -35,6 +35,9 @@ Array = NDArray[Any]
 # first field is small, so that something good is soon known; the next ones are as many times larger each, up
 # to the last size.
 _STEPS, _ONE_IN, _FIRST, _LARGEST = 60, 3, 9, 81
+
+# In fields of the last size crossings of the best take the place of the others, so many times.
+_CROSSINGS = 3
 
 # Steps between two entries of the record, of products that take more operations than so many and fewer.
 _PIECE, _LONGER, _SMALL = 20, 60, 1 << 15
@@ -58,11 +61,12 @@ class QuasiNewton(Ridged):
     """Let many starts compete in compiled quasi-Newton steps, and finish the best.
 
     The values of all factors descend together by limited-memory BFGS steps, scaled by the curvature in each
-    value. Starts compete in fields, each
-    larger than the last: after a few steps the best third goes on, for three times as many, until one is
-    left. The best of a small problem is finished by the Gauss-Newton steps of `VariableProjection`. Chains
-    begin with what their longest chainable prefix and suffix make alone, the other factors being identities,
-    and with perturbations of these; all others at random, with factors of equilibrated rows and columns.
+    value. Starts compete in fields, each larger than the last: after a few steps the best third goes on, for
+    three times as many, until one is left. In fields of 81 starts, but of chains, points halfway between two
+    of the best third first take the place of the others, three times over. The best of a small problem is
+    finished by the Gauss-Newton steps of `VariableProjection`. Chains begin with what their longest chainable
+    prefix and suffix make alone, the other factors being identities, and with perturbations of these; all
+    others at random, with factors of equilibrated rows and columns.
 
     Parameters
     ----------
@@ -165,7 +169,7 @@ class QuasiNewton(Ridged):
         (m, n), steps = structure.shape, 0.0
         for size in _fields(self.starts):
             # A round of a field takes about as many steps as the one before, by fewer starts.
-            rounds = math.ceil(math.log(max(size, _ONE_IN), _ONE_IN))
+            rounds = math.ceil(math.log(max(size, _ONE_IN), _ONE_IN)) + _CROSSINGS * (size == _LARGEST)
             steps += min(self.max_steps, _STEPS) * size * rounds + min(self.max_steps, 3000)
         flops = steps * _PER_ENTRY * structure.n_parameters * m
         return Cost(flops, 8.0 * (40 * structure.n_parameters + 2 * m * n), steps * _OVERHEAD)
@@ -219,7 +223,9 @@ class _Race:
     ) -> None:
         self._options, self._problem, self._clock, self._rest = options, problem, clock, rest
         self._compiled = problem.in_values.compiled()
-        self._points = self._starting_points(structure, np.random.default_rng(options.rng))
+        self._rng = np.random.default_rng(options.rng)
+        self._own = list[Values]()
+        self._points = self._starting_points(structure)
         self._newton = newton_for(problem, one=True)
         self._begun, self.is_stopped = 0, False
 
@@ -244,12 +250,9 @@ class _Race:
 
     def _winner(self, size: int) -> _Run:
         """Let so many starts compete, and return the best."""
-        steps, field = _STEPS, list[_Run]()
-        while len(field) < size and not (field and self._is_over):
-            run = _Run(self._problem, next(self._points), self._compiled, self._begun)
-            self._begun += 1
-            self._go(run, steps)
-            field.append(run)
+        steps, field = _STEPS, self._begin(self._points, size)
+        for _ in range(_CROSSINGS if size == _LARGEST and not self._own else 0):
+            field = self._crossed(field)
         first = min(field, key=_objective)
         while field and not self._is_over:
             ranked = sorted(field, key=_objective)[: max(1, len(field) // _ONE_IN)]
@@ -260,6 +263,28 @@ class _Race:
                 if self._is_over:
                     break
         return first
+
+    def _begin(self, points: Iterator[Values], size: int) -> list[_Run]:
+        """Make the first steps from so many points, from one at least."""
+        field = list[_Run]()
+        while len(field) < size and not (field and self._is_over):
+            run = _Run(self._problem, next(points), self._compiled, self._begun)
+            self._begun += 1
+            self._go(run, _STEPS)
+            field.append(run)
+        return field
+
+    def _crossed(self, field: list[_Run]) -> list[_Run]:
+        """Let the best third go on, and crossings of it take the place of the others."""
+        best = sorted(field, key=_objective)[: len(field) // _ONE_IN]
+        if self._is_over:
+            return field
+        points = crossings(self._problem, [run.values for run in best], self._rng)
+        made = self._begin(points, len(field) - len(best))
+        for run in best:
+            if not self._is_over:
+                self._go(run, _STEPS)
+        return best + made
 
     def _finish(self, best: Descent, steps: int) -> None:
         """Finish the best by Gauss-Newton steps, where it is small and has converged.
@@ -307,9 +332,9 @@ class _Race:
         self.is_stopped |= tell(callback, run, step, start=start, clock=clock, rest=rest)
         return self.is_stopped
 
-    def _starting_points(self, structure: Structure, rng: np.random.Generator) -> Iterator[Values]:
+    def _starting_points(self, structure: Structure) -> Iterator[Values]:
         """Yield starting points without end."""
-        problem, own = self._problem, []
+        problem, own, rng = self._problem, self._own, self._rng
         if self._options.initial is not None:
             own.append(problem.holding(problem.warm(self._options.initial)))
             yield own[0]
@@ -339,6 +364,11 @@ class _Run(Trail):
         self.has_ended, self.steps = False, 0
         self._measure()
 
+    @property
+    def values(self) -> Values:
+        """Where it is."""
+        return self.problem.in_values.split(self._descending.z)
+
     def _measure(self) -> None:
         self.objective = self._descending.value
         squared_norm = float(np.vdot(self._descending.z, self._descending.z).real)
@@ -362,12 +392,12 @@ class _Run(Trail):
         # Rounding is less than this, and takes a while to find.
         if self.problem.eps * self.norm**2 < 0.25 * math.sqrt(self.objective):
             return self.objective
-        rounding = self.problem.rounding(self.problem.in_values.split(self._descending.z))
+        rounding = self.problem.rounding(self.values)
         return self.objective + rounding**2
 
     def descent(self) -> Descent:
         """Where it is, and how it came about."""
-        found = Descent(self.problem, self.problem.in_values.split(self._descending.z))
+        found = Descent(self.problem, self.values)
         found.number = self.number
         found.errors, found.norms, found.times = self.errors, self.norms, self.times
         found.status = Status.CONVERGED if self._descending.has_ended else Status.OUT_OF_BUDGET

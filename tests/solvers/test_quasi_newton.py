@@ -13,7 +13,7 @@ from fsmf import ALS, QuasiNewton, Status, VariableProjection
 from fsmf.errors import OptionError
 from fsmf.solvers.dispatch import choose
 from fsmf.solvers.problem_product import ProductProblem
-from fsmf.solvers.problem_start import equilibrated
+from fsmf.solvers.problem_start import crossings, equilibrated
 from fsmf.tractability import Part
 
 
@@ -100,6 +100,39 @@ def test_equilibrated_starts_have_rows_of_one_norm_and_a_product_smaller_than_th
     assert np.allclose(norms[norms > 0], norms.max())
     product = np.linalg.norm(A - problem.residual(values))
     assert 0.1 <= product / np.linalg.norm(A) <= 0.9
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_halfway_between_two_ways_to_write_one_product_it_is_that_product(dtype):
+    rng, shapes = np.random.default_rng(0), [(6, 5), (5, 7), (7, 6)]
+    masks = [rng.random(shape) < 0.5 for shape in shapes]
+    X, Y, Z = (
+        gaussian(shape, dtype, seed=i) * mask
+        for i, (shape, mask) in enumerate(zip(shapes, masks, strict=True))
+    )
+    # What is prescribed has no sign of its own, and neither have components that it is in.
+    prescribed = masks[1] & (np.arange(7) == 3)
+    supports = [masks[0], fsmf.fixed(Y, prescribed, support=masks[1]), masks[2]]
+    first, second = (np.sign(gaussian(n, dtype, seed=n)) for n in (5, 7))
+    first[prescribed[:, 3]] = second[3] = 1
+    part = Part.whole(fsmf.analyze(supports))
+    problem = ProductProblem.of(gaussian((6, 6), dtype), part, ridge=0.0, exponent=0)
+    twins = [X, Y, Z], [X * first, Y * second / first[:, None], Z / second[:, None]]
+    points = [[M[place] for M, place in zip(twin, problem.places, strict=True)] for twin in twins]
+    for values in itertools.islice(crossings(problem, points, rng), 2):
+        assert np.allclose(problem.residual(values), problem.A - X @ Y @ Z)
+
+
+def test_crossings_of_the_best_third_take_the_place_of_others_in_large_fields():
+    steps = {}
+
+    def watch(sweep):
+        steps[sweep.start] = max(sweep.sweep, steps.get(sweep.start, 0))
+
+    solver = QuasiNewton(starts=117, rtol=0.0, max_steps=180, callback=watch)
+    solve(gaussian((6, 6), seed=3), PRODUCTS["three"], solver=solver)
+    assert len(steps) == 117 + 3 * 54
+    assert sum(made > 60 for made in steps.values()) <= 3 + 9 + 4 * 27
 
 
 def test_budgets_end_it():
