@@ -33,7 +33,7 @@ from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_two_classes
 from fsmf.wellposedness.union_check import check_union
 from fsmf.wellposedness.unions import NoMember
-from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
+from fsmf.wellposedness.verdicts import TIME_IS_OVER, IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.witnesses import Witness
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ __all__ = ["check_well_posedness", "quick_verdict"]
 _LAID_OUT = 1_000_000
 # Kinds times classes: beyond this a pair is split into groups before anything else.
 _BITS = 300_000
-_TIME = "The time that was allowed is over"
 # Nonzeros, and kinds times classes, that are looked at in passing.
 _QUICK = 100_000
 # Places and components of the pairs on which curves are searched for.
@@ -124,7 +123,8 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
     ill-posed: some matrices have no best product on these supports. For the 2×2 matrix with entries (0, 1)
     = 1,
     (1, 0) = 1 and zeros elsewhere, the error can be driven to 0 by letting the factors grow without bound,
-    and 0 is never reached. `verdict.witness(t)` gives such factors for small t, and `verdict.verify()`
+    and 0 is never reached. Reason: an identity Σ c_ij (XY − B)_ij = 1, for all factors X and Y, excludes
+    this B. `verdict.witness(t)` gives such factors for small t, and `verdict.verify()`
     checks the proof in exact arithmetic.
     """
     constraints = Constraints.found_in(supports)
@@ -132,21 +132,13 @@ def check_well_posedness(supports: Any, *, max_seconds: float = 5.0) -> WellPose
         raise OptionError(f"max_seconds must be a number of seconds above 0; found {max_seconds!r}")
     deadline = thread_time() + float(max_seconds)
     if constraints is not None:
-        return check_union(constraints, _check_pair, deadline)
-    supports = as_free_supports(supports)
-    # A pair says more of itself when it is looked at, but a huge one need not even be laid out.
-    huge = supports.n_parameters > _LAID_OUT and all(
-        isinstance(support, KroneckerPattern) for support in supports
-    )
-    if huge or len(supports) > 2:
-        chain = find_chain(supports)
-        if chain:
-            return WellPosed(supports, chain)
-    if len(supports) > 2:
-        return _check_several(supports, deadline)
-    if len(supports) == 1:
-        return replace(_check_pair(as_pair(supports), deadline), supports=supports)
-    return _check_pair(supports, deadline)
+        verdict = check_union(constraints, _check_pair, deadline)
+    else:
+        verdict = _check_supports(as_free_supports(supports), deadline)
+    if isinstance(verdict, Undecided):
+        told = TIME_IS_OVER.replace(" is", f", {max_seconds:g} s, is")
+        return replace(verdict, reason=verdict.reason.replace(TIME_IS_OVER, told))
+    return verdict
 
 
 def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
@@ -190,6 +182,23 @@ def quick_verdict(supports: Supports) -> WellPosed | IllPosed | None:
     return WellPosed(supports, proof) if proof else None
 
 
+def _check_supports(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
+    """Decide supports that are given, of any number."""
+    # A pair says more of itself when it is looked at, but a huge one need not even be laid out.
+    huge = supports.n_parameters > _LAID_OUT and all(
+        isinstance(support, KroneckerPattern) for support in supports
+    )
+    if huge or len(supports) > 2:
+        chain = find_chain(supports)
+        if chain:
+            return WellPosed(supports, chain)
+    if len(supports) > 2:
+        return _check_several(supports, deadline)
+    if len(supports) == 1:
+        return replace(_check_pair(as_pair(supports), deadline), supports=supports)
+    return _check_pair(supports, deadline)
+
+
 def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
     """Decide three factors or more: as two, if neighbours can be joined, or by a witness for two of them."""
     joins, fewer = join(supports, (thread_time() + deadline) / 2)
@@ -217,8 +226,10 @@ def _check_several(supports: Supports, deadline: float) -> WellPosed | IllPosed 
                 "products, but products of all factors were not found to tend to one"
             )
     if thread_time() > deadline:
-        return Undecided(supports, _TIME, _TRIED_ON_SEVERAL)
-    return Undecided(supports, reason, _TRIED_ON_SEVERAL)
+        reason = TIME_IS_OVER
+    sizes = " · ".join(f"{m}×{n}" for m, n in (support.shape for support in fewer))
+    what = f"What remains is whether the products of {len(fewer)} factors, {sizes}, are a closed set"
+    return Undecided(supports, f"{reason}. {what}", _TRIED_ON_SEVERAL)
 
 
 def _check_pair(supports: Supports, deadline: float) -> WellPosed | IllPosed | Undecided:
@@ -255,9 +266,9 @@ def _check_whole(
     supports: Supports, classes: EquivalenceClasses, deadline: float
 ) -> WellPosed | IllPosed | Undecided:
     """Decide a pair without splitting it first."""
-    if thread_time() > deadline:
-        return Undecided(supports, _TIME)
     pattern = Pattern.of(classes)
+    if thread_time() > deadline:
+        return Undecided(supports, TIME_IS_OVER, question=pattern)
     corner = find_corner(pattern, deadline)
     if corner:
         return IllPosed(supports, witness_of(corner, classes, supports))
@@ -295,7 +306,9 @@ def _check_whole(
         witness = _find_curve(supports, classes, prover.open_forms, deadline)
         if witness:
             return IllPosed(supports, witness)
-    reason = _TIME if thread_time() > deadline else "No theorem applies, and no known obstruction was found"
+    reason = (
+        TIME_IS_OVER if thread_time() > deadline else "No theorem applies, and no known obstruction was found"
+    )
     open_questions = [*prover.open_questions, *plain.open_questions]
     question = min(open_questions, key=lambda q: (q.n_rows * q.n_columns, q.rank), default=None)
     return Undecided(supports, reason, _TRIED, question)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import ClassVar
 
 from scipy import sparse
 
@@ -25,6 +26,8 @@ class CurveProof:
     """
 
     curve: Witness
+
+    reason: ClassVar[str] = "some blocks of the matrix have higher ranks than those of a product can have"
 
     @property
     def supports(self) -> Supports:

@@ -60,6 +60,11 @@ class Lifted:
     factors: tuple[Entries[RationalFunction], ...]
 
     @property
+    def reason(self) -> str:
+        """Half a sentence on why no product is the target."""
+        return f"for two factors, the partial products, {self.pair.reason}"
+
+    @property
     def target(self) -> Entries[Fraction]:
         """The nonzeros of the target: row, column, value."""
         return self.pair.target

@@ -15,10 +15,16 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
-from fsmf.errors import OptionError
+from fsmf.errors import FileFormatError, OptionError
 from fsmf.supports.constraints import Constraint
 from fsmf.supports.support import Support, Supports
-from fsmf.wellposedness.verdicts import IllPosed
+from fsmf.wellposedness.plain_data import (
+    constraints_from_list,
+    constraints_to_list,
+    support_from_dict,
+    support_to_dict,
+)
+from fsmf.wellposedness.verdicts import IllPosed, verdict_from_dict
 
 __all__ = ["Layer", "TrainingIllPosed", "TrainingUndecided", "TrainingVerdict", "TrainingWellPosed"]
 
@@ -53,11 +59,63 @@ class TrainingVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the verdict as lists, numbers and strings, as JSON takes them."""
-        return {"verdict": self.answer, "theorem": self.theorem, "layers": list(map(repr, self.layers))}
+        layers = [
+            {"constraint": constraints_to_list([layer])[0]}
+            if isinstance(layer, Constraint)
+            else {"support": support_to_dict(layer)}
+            for layer in self.layers
+        ]
+        return {"verdict": self.answer, "theorem": self.theorem, "layers": layers}
 
     def to_json(self) -> str:
         """Return the verdict as JSON text."""
         return json.dumps(self.to_dict())
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> TrainingVerdict:
+        """Build a verdict on training, of any kind, from what its `to_dict` returned.
+
+        Parameters
+        ----------
+        data : mapping
+            As `to_dict` returns it, perhaps after a trip through JSON.
+
+        Returns
+        -------
+        TrainingWellPosed, TrainingIllPosed or TrainingUndecided
+            Not verified yet.
+
+        Raises
+        ------
+        FileFormatError
+            If something is missing or cannot be read.
+
+        Examples
+        --------
+        >>> import fsmf
+        >>> verdict = fsmf.check_relu_well_posedness(fsmf.lu(2))
+        >>> fsmf.TrainingIllPosed.from_dict(verdict.to_dict()) == verdict
+        True
+        """
+        try:
+            layers: tuple[Layer, ...] = tuple(
+                constraints_from_list([layer["constraint"]])[0]
+                if "constraint" in layer
+                else support_from_dict(layer["support"])
+                for layer in data["layers"]
+            )
+            if data["verdict"] == TrainingIllPosed.answer:
+                linear = verdict_from_dict(data["linear"])
+                if not isinstance(linear, IllPosed):
+                    raise ValueError("the verdict on products is another one")
+                return TrainingIllPosed(layers, linear, int(data["n_points"]))
+            if data["verdict"] == TrainingUndecided.answer:
+                return TrainingUndecided(layers, str(data["reason"]))
+            if data["verdict"] != TrainingWellPosed.answer:
+                raise ValueError(data["verdict"])
+            return TrainingWellPosed(layers)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise FileFormatError(f"this is no verdict as to_dict writes it: {error!r}") from error
 
 
 @dataclass(frozen=True)

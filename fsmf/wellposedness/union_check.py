@@ -29,7 +29,7 @@ from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.rational import Entries
 from fsmf.wellposedness.uncrossing import Escaping, absorb, cancelling, uncross
 from fsmf.wellposedness.unions import EveryMember, Lines, NoMember, OneMember
-from fsmf.wellposedness.verdicts import IllPosed, Undecided, WellPosed
+from fsmf.wellposedness.verdicts import TIME_IS_OVER, IllPosed, Undecided, WellPosed
 from fsmf.wellposedness.witnesses import Polynomial
 
 __all__ = ["check_union"]
@@ -46,7 +46,6 @@ _PAIRS = 3000
 _TARGETS = 50_000
 # Seconds for one question, whether a pair makes a matrix.
 _SECONDS = 0.5
-_TIME = "The time that was allowed is over"
 _TRIED = ("components on one line", "one choice of supports that makes every matrix")
 _TRIED_ON_ALL = (*_TRIED, "each choice of supports", "limits that no choice of supports makes")
 
@@ -74,7 +73,7 @@ def check_union(
     if lines:
         return WellPosed(constraints, lines)
     if len(constraints) != 2:
-        reason = f"There are {len(constraints)} factors whose supports are not given"
+        reason = f"There are {len(constraints)} factors, not all of whose supports are given"
         return Undecided(constraints, reason, _TRIED[:1])
     one = _one_of(product(*map(_candidates, constraints)), deadline)
     if one:
@@ -89,7 +88,7 @@ def check_union(
         return Undecided(constraints, reason, _TRIED)
     kinds = kinds_on(left, right, deadline)
     if kinds is None:
-        reason = f"{_TIME} while the supports that meet the constraints were listed"
+        reason = f"{TIME_IS_OVER} while the supports that meet the constraints were listed"
         return Undecided(constraints, reason, _TRIED)
     if len(kinds) > _KINDS:
         reason = f"The supports are of {len(kinds)} kinds, and at most {_KINDS} are gone through"
@@ -130,7 +129,7 @@ def check_union(
     said = [f"of {len(kinds)} kinds of supports {len(closed)} are well-posed, {len(ill)} ill-posed"]
     said += [f"{n_open} open"] if n_open else []
     reason = f"{', '.join(said)}; a limit that is no product on one may be one on another"
-    reason = f"{_TIME}: {reason}" if thread_time() > deadline else reason[0].upper() + reason[1:]
+    reason = f"{TIME_IS_OVER}: {reason}" if thread_time() > deadline else reason[0].upper() + reason[1:]
     # One of the others, which would be closed if all were.
     question = next((Pattern.of(pair) for kind, pair in kinds.items() if kind not in closed), None)
     return Undecided(constraints, reason, _TRIED_ON_ALL, question if n_open and not ill else None)

@@ -221,6 +221,8 @@ class NoMember:
     member: PairProof
     others: tuple[tuple[Supports, Entries[Polynomial]], ...]
 
+    reason = "for each choice of supports an identity Σ c_ij (XY − B)_ij = 1 excludes this B"
+
     @property
     def target(self) -> Entries[Fraction]:
         """The nonzeros of the target: row, column, value."""

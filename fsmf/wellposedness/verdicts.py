@@ -7,29 +7,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn
 
-import numpy as np
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
 from fsmf.errors import FileFormatError
 from fsmf.supports.constraints import Constraints
-from fsmf.supports.support import Support, Supports
+from fsmf.supports.support import Supports
 from fsmf.wellposedness.chains import Chain
-from fsmf.wellposedness.constraint_lists import constraints_from_list, constraints_to_list
 from fsmf.wellposedness.joins import Joined, as_pair
 from fsmf.wellposedness.lifting import Lifted
 from fsmf.wellposedness.pair_proofs import PAIR_PROOFS, PairProof
 from fsmf.wellposedness.pattern import Pattern
+from fsmf.wellposedness.plain_data import (
+    constraints_from_list,
+    constraints_to_list,
+    support_from_dict,
+    support_to_dict,
+)
 from fsmf.wellposedness.proofs import Proof
 from fsmf.wellposedness.splits import Split
 from fsmf.wellposedness.uncrossed import Absorbed, Uncrossed
 from fsmf.wellposedness.unions import EveryMember, Lines, NoMember, OneMember
 from fsmf.wellposedness.verification import verify_proof
 
-__all__ = ["IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
+__all__ = ["TIME_IS_OVER", "IllPosed", "Undecided", "Verdict", "WellPosed", "verdict_from_dict"]
 
 UnionProof = Lines | OneMember | EveryMember | Uncrossed | Absorbed
 _PROOFS = (Proof, Chain, Split, Joined, Lines, OneMember, EveryMember, Uncrossed, Absorbed)
+# What a reason begins with where the budget ran out; `check_well_posedness` adds the number.
+TIME_IS_OVER = "The time that was allowed is over"
 # Entries of a target that are printed.
 _SHOWN = 8
 
@@ -243,7 +249,8 @@ class IllPosed(Verdict):
         return (
             f"ill-posed: {self.headline}. For the "
             f"{m}×{n} matrix with entries {entries}{rest} and zeros elsewhere, the error can be "
-            "driven to 0 by letting the factors grow without bound, and 0 is never reached. "
+            "driven to 0 by letting the factors grow without bound, and 0 is never reached. Reason: "
+            f"{self.proof.reason}. "
             "`verdict.witness(t)` gives such factors for small t, and `verdict.verify()` checks the proof "
             "in exact arithmetic."
         )
@@ -342,24 +349,10 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
 def _to_dict(supports: Supports | Constraints) -> dict[str, Any]:
     if isinstance(supports, Constraints):
         return {"constraints": constraints_to_list(supports)}
-    return {
-        "supports": [
-            {
-                "n_columns": support.shape[1],
-                "rows": [support.row(i).tolist() for i in range(support.shape[0])],
-            }
-            for support in supports
-        ]
-    }
+    return {"supports": list(map(support_to_dict, supports))}
 
 
 def _from_dict(data: Mapping[str, Any]) -> Supports | Constraints:
     if "constraints" in data:
         return constraints_from_list(data["constraints"])
-    return Supports(_support(entry) for entry in data["supports"])
-
-
-def _support(entry: Mapping[str, Any]) -> Support:
-    rows = [np.asarray(row, dtype=np.intp) for row in entry["rows"]]
-    places = np.repeat(np.arange(len(rows)), [row.size for row in rows]), np.concatenate(rows)
-    return Support.from_coordinates(*places, shape=(len(rows), int(entry["n_columns"])))
+    return Supports(map(support_from_dict, data["supports"]))

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy import sparse
@@ -31,6 +31,7 @@ from fsmf.wellposedness.identities import (
     n_out_of_range,
     n_unknown,
 )
+from fsmf.wellposedness.plain_data import support_from_dict, support_to_dict
 from fsmf.wellposedness.rational import (
     Entries,
     RationalFunction,
@@ -93,6 +94,8 @@ class Witness:
     X: Entries[RationalFunction]
     Y: Entries[RationalFunction]
     cofactors: Entries[Polynomial]
+
+    reason: ClassVar[str] = "an identity Σ c_ij (XY − B)_ij = 1, for all factors X and Y, excludes this B"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -263,8 +266,8 @@ class Witness:
     def to_dict(self) -> dict[str, Any]:
         """Return the witness as lists, numbers and strings, as JSON takes them."""
         return {
-            "left": _support_to_dict(self.left),
-            "right": _support_to_dict(self.right),
+            "left": support_to_dict(self.left),
+            "right": support_to_dict(self.right),
             "target": [[i, j, str(value)] for i, j, value in self.target],
             "X": entries_to_list(self.X),
             "Y": entries_to_list(self.Y),
@@ -291,7 +294,7 @@ class Witness:
             If something is missing or cannot be read.
         """
         try:
-            left, right = Supports(_support_from_dict(data[side]) for side in ("left", "right"))
+            left, right = Supports(support_from_dict(data[side]) for side in ("left", "right"))
             return cls(
                 left,
                 right,
@@ -324,18 +327,6 @@ def components(left: Support, right: Support, i: int, j: int) -> list[int]:
 
 def _renamed(polynomial: Polynomial, moved: Any) -> Polynomial:
     return tuple((c, tuple(sorted(map(moved, variables)))) for c, variables in polynomial)
-
-
-def _support_to_dict(support: Support) -> dict[str, Any]:
-    rows = np.split(support.indices, support.indptr[1:-1])
-    return {"n_columns": support.shape[1], "rows": [row.tolist() for row in rows]}
-
-
-def _support_from_dict(data: Mapping[str, Any]) -> Support:
-    rows = [np.asarray(row, dtype=np.intp) for row in data["rows"]]
-    lengths = [row.size for row in rows]
-    places = np.repeat(np.arange(len(rows)), lengths), np.concatenate(rows)
-    return Support.from_coordinates(*places, shape=(len(rows), int(data["n_columns"])))
 
 
 def _polynomial_to_text(polynomial: Polynomial) -> str:

@@ -1,6 +1,7 @@
 """Training of ReLU networks: data without an optimum, weights that diverge, and what is never claimed."""
 
 import json
+import random
 from dataclasses import replace
 from fractions import Fraction
 from math import comb
@@ -8,11 +9,13 @@ from time import thread_time
 
 import numpy as np
 import pytest
+from spoiling import spoiled
 
 import fsmf
-from fsmf.errors import InputTypeError, OptionError, ShapeError
+from fsmf.errors import FsmfError, InputTypeError, OptionError, ShapeError
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.relu import check_relu_well_posedness
+from fsmf.wellposedness.relu_verdicts import TrainingVerdict
 
 OVERHANG = fsmf.pair([[1, 1], [1, 1]], [[1, 0], [1, 1], [0, 1]])
 ILL_POSED = {
@@ -187,3 +190,35 @@ def test_budgets_are_kept_while_fillings_are_tried(seed):
     verdict = check_relu_well_posedness(layers, max_seconds=0.1)
     assert isinstance(verdict, fsmf.TrainingUndecided)
     assert thread_time() - begin < 0.5
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        fsmf.lu(3),
+        [np.tri(2), np.eye(2), np.tri(2).T],
+        [fsmf.KSparse((1, 4), 2), fsmf.ColumnSparse((4, 6), 1)],
+        [np.ones((1, 3)), fsmf.GroupSparse([[0, 0], [1, 1], [1, -1]], 1)],
+        fsmf.low_rank(3, rank=2),
+        [fsmf.RowColumnSparse((3, 3), 2), fsmf.Free((3, 3))],
+    ],
+    ids=["lu", "deep", "sparse", "groups", "closed", "open"],
+)
+def test_verdicts_on_training_survive_json_and_spoiled_ones_fail(layers):
+    verdict = fsmf.check_relu_well_posedness(layers)
+    data = json.loads(verdict.to_json())
+    again = type(verdict).from_dict(data)
+    assert again == verdict
+    assert again.verify()
+    # Of the others, the layers are what was asked, and of the answers only one holds more.
+    if not isinstance(verdict, fsmf.TrainingIllPosed):
+        return
+    wrong = list(spoiled(data))
+    for place, other in random.Random(1).sample(wrong, min(60, len(wrong))):
+        try:
+            found = TrainingVerdict.from_dict(other)
+        except FsmfError:
+            continue
+        if found != verdict and found.verify():
+            # More points do no harm, and terms of a curve that vanish in the limit may be others.
+            assert {"n_points", "X", "Y", "factors"}.intersection(place), place

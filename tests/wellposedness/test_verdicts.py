@@ -37,12 +37,23 @@ def test_every_kind_of_verdict_is_here():
     assert {type(verdict) for verdict in VERDICTS} == {WellPosed, IllPosed, Undecided}
 
 
+OPEN = fsmf.random_supports(16, 16, components=16, density=0.8, rng=0)
+
+
 def test_verdicts_speak():
     assert "every matrix has a best product" in str(VERDICTS[0])
     assert "driven to 0" in str(VERDICTS[1])
     assert "(0, 1) = 1" in str(VERDICTS[1])
     assert "open" in str(VERDICTS[3])
     assert "What remains" in str(VERDICTS[4])
+    for verdict, reason in (
+        (fsmf.check_well_posedness(fsmf.lu(4)), "Reason: an identity"),
+        (fsmf.check_well_posedness(fsmf.kaleidoscope(4)), "What remains is whether the products of"),
+        (fsmf.check_well_posedness(fsmf.kaleidoscope(32), max_seconds=0.01), "was allowed, 0.01 s, is over"),
+        (fsmf.check_well_posedness(OPEN, max_seconds=0.02), "was allowed, 0.02 s, is over"),
+        (fsmf.check_well_posedness(OPEN, max_seconds=0.02), "What remains: 16 rows × 16 columns with 16"),
+    ):
+        assert reason in str(verdict)
 
 
 def test_spoiled_ill_posed_verdicts_fail():

@@ -1,4 +1,4 @@
-"""Constraints as lists, numbers and strings, as JSON takes them."""
+"""Supports and constraints as lists, numbers and strings, as JSON takes them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ import numpy as np
 from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport, RowColumnSparse
 from fsmf.supports.groups import GroupSparse
 from fsmf.supports.sparsity import NM, BlockSparse, ColumnSparse, KSparse, RowSparse
+from fsmf.supports.support import Support
 
-__all__ = ["constraints_from_list", "constraints_to_list"]
+__all__ = ["constraints_from_list", "constraints_to_list", "support_from_dict", "support_to_dict"]
 
 _NUMBERED: dict[str, Any] = {
     kind.__name__: kind for kind in (BlockSparse, ColumnSparse, Free, KSparse, NM, RowColumnSparse, RowSparse)
 }
+
+
+def support_to_dict(support: Support) -> dict[str, Any]:
+    """Return a support as lists and numbers."""
+    rows = np.split(support.indices, support.indptr[1:-1])
+    return {"n_columns": support.shape[1], "rows": [row.tolist() for row in rows]}
+
+
+def support_from_dict(data: Mapping[str, Any]) -> Support:
+    """Build a support from what `support_to_dict` returned."""
+    rows = [np.asarray(row, dtype=np.intp) for row in data["rows"]]
+    places = np.repeat(np.arange(len(rows)), [row.size for row in rows]), np.concatenate(rows)
+    return Support.from_coordinates(*places, shape=(len(rows), int(data["n_columns"])))
 
 
 def constraints_to_list(constraints: Sequence[Constraint]) -> list[dict[str, Any]]:
