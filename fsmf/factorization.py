@@ -73,6 +73,7 @@ class Status(Enum):
     OUT_OF_REACH = "the error asked for is out of reach of every product"
     BOUNDED = "as near as factors of the norm allowed come: larger ones would lower the error"
     CONVERGED = "converged: another sweep no longer lowers the error"
+    SUPPORTS_OPEN = "converged on the supports that were found: others may come nearer"
     SEARCHED = "within the gap asked for of the optimum, by exhaustive search"
     STOPPED = "stopped by the callback"
     OUT_OF_BUDGET = "out of budget: the error was still falling"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning
 from fsmf.factorization import Factorization, Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm
+from fsmf.kernels.sparse_basis import noise_level
 from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
@@ -25,16 +27,25 @@ from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
 from fsmf.warning import warn_caller
 
-__all__ = ["polished", "search_supports"]
+__all__ = ["polished", "reachable", "search_supports"]
 
 # An error of this share of ‖A‖ is rounding: no further start is made.
 _EXACT = 1e-13
+
+# An error of this share is found, though another start may still end lower.
+_FOUND = 1e-9
 
 # Sweeps on the supports of each start; more are made on the best only.
 _TRIAL = 50
 
 # Starts that end at so many times the best error are not worth a solver: their supports have settled.
 _HOPELESS = 1.5
+
+# How much larger than expected an error is that noise still explains; the most noise, as a share of A; the
+# least share of its dimensions that tells how much; and what is as good as the bound.
+_SPARE, _LITTLE, _MUCH, _NEAR = 1.1, 0.1, 0.25, 1e-6
+
+_SETTLED_ON_SUPPORTS = (Status.CONVERGED, Status.OPTIMAL, Status.BRACKETED)
 
 _WARNINGS = {Status.FACTORS_GROW: NotAttainedWarning, Status.OUT_OF_BUDGET: ConvergenceWarning}
 
@@ -45,10 +56,11 @@ def search_supports(
     A: Any, constraints: Constraints, searcher: PALM, solvers: Sequence[Solver], factorize: Factorize
 ) -> Factorization:
     """Give the supports of each candidate to a solver, and return the best with a report of the search."""
-    norm = checked_norm(A)
+    checked_norm(A)
     dense = A.toarray() if sparse.issparse(A) else A
     dense = dense.astype(np.result_type(dense.dtype, np.float64), copy=False)
     starts, errors = [], []
+    lower_bound, explained = reachable(dense, constraints)
     best: Factorization | None = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FsmfWarning)
@@ -61,7 +73,7 @@ def search_supports(
             errors[-1] = F.error
             if best is None or F.error < best.error:
                 best = F
-            if best.error <= _EXACT * norm:
+            if best.error <= explained:
                 break
         assert best is not None
         if best.status is Status.OUT_OF_BUDGET and not solvers:
@@ -72,6 +84,9 @@ def search_supports(
             f"{best.status.value}, on the supports that were found; see Factorization.search",
             _WARNINGS[best.status],
         )
+    settled = len(constraints) == 1 or best.error <= max(explained, _FOUND * best.norm)
+    if not settled and best.status in _SETTLED_ON_SUPPORTS:
+        best.status = Status.SUPPORTS_OPEN
     factors = tuple(X.toarray().astype(dense.dtype) for X in best.factors)
     best.search = SupportSearch(
         constraints=tuple(constraints),
@@ -80,9 +95,38 @@ def search_supports(
         errors=tuple(errors),
         best=int(np.argmin(errors)),
         stability=block_stability(dense, factors, constraints),
+        lower_bound=lower_bound,
+        settled=settled,
     )
     best.solver = f"{type(searcher).__name__} + {best.solver}"
     return best
+
+
+def reachable(A: Any, constraints: Constraints) -> tuple[float, float]:
+    """Return a bound on the error of all factors of these shapes, and up to where noise explains an error.
+
+    Parameters
+    ----------
+    A : ndarray, shape (m, n)
+        Dense.
+    constraints : Constraints
+        Of which only the inner sides count.
+
+    Returns
+    -------
+    lower_bound : float
+        The norm of A without its leading singular values, as many as the shortest inner side.
+    explained : float
+        The error of a product planted in noise that leads to this bound, with a tenth to spare. Where the
+        noise would be a tenth of A, or is read off less than a quarter of what A has, only the bound itself.
+    """
+    (m, n), norm = A.shape, frobenius_norm(A)
+    rank = min(m, n, *(one.shape[0] for one in constraints[1:]))
+    noise, rest = noise_level(A, rank), (m - rank) * (n - rank)
+    lower_bound, expected = noise * math.sqrt(rest), _SPARE * noise * math.sqrt(m * n)
+    is_clear = expected <= _LITTLE * norm and rest >= _MUCH * m * n
+    least = (1 + _NEAR) * lower_bound + _EXACT * norm
+    return lower_bound, max(expected, least) if is_clear else least
 
 
 def polished(

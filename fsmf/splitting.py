@@ -15,7 +15,7 @@ from fsmf.factorization import Factorization
 from fsmf.factorizing import factorize
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import as_matrix
-from fsmf.searching import polished
+from fsmf.searching import polished, reachable
 from fsmf.solvers.problem_blocks import balance, block_gradient, block_stability
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraint, Constraints, RowColumnSparse
@@ -104,6 +104,7 @@ def hierarchical_sparse(
         warnings.simplefilter("ignore", FsmfWarning)
         F = polished(A, factors, (), factorize)
     constraints = Constraints([*(pair[0] for pair in pairs), pairs[-1][1]])
+    lower_bound, explained = reachable(dense, constraints)
     F.search = SupportSearch(
         constraints=tuple(constraints),
         supports=F.supports,
@@ -111,6 +112,8 @@ def hierarchical_sparse(
         errors=(F.error,),
         best=0,
         stability=block_stability(dense, tuple(X.toarray() for X in F.factors), constraints),
+        lower_bound=lower_bound,
+        settled=F.error <= explained,
     )
     F.solver = f"splits + {F.solver}"
     return F

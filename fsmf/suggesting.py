@@ -19,7 +19,7 @@ from fsmf.errors import FsmfWarning, OptionError
 from fsmf.factorization import Factorization
 from fsmf.factorizing import factorize
 from fsmf.kernels.matrix import as_matrix
-from fsmf.kernels.sparse_basis import sparse_basis
+from fsmf.kernels.sparse_basis import noise_level, sparse_basis
 from fsmf.ordering import find_order
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
@@ -205,7 +205,7 @@ def _sparse_pairs(A: Any, most: int, rng: np.random.Generator) -> Iterator[tuple
         return
     for turned in (False, True):
         B = dense.T if turned else dense
-        X = sparse_basis(B, r, rng, sharp=True)
+        X = sparse_basis(B, r, rng, noise=noise_level(B, r))[0]
         Y = np.linalg.lstsq(X, B, rcond=None)[0]
         counts = [int(np.count_nonzero(np.abs(Z) > _SMALL[1] * np.abs(Z).max())) for Z in (X, Y)]
         # Any matrix of rank r has factors with so many zeros.

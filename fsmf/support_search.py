@@ -38,6 +38,12 @@ class SupportSearch:
         Which start it was.
     stability : tuple of HTStability
         For each factor, the others fixed, whether another step of hard thresholding would change it.
+    lower_bound : float
+        No factors of these shapes come nearer to A, whatever their supports, in the units of A.
+    settled : bool
+        Whether the error is no larger than noise would make it, alike in all entries and as large as what
+        leads to the lower bound. If not, and A is a product of factors that meet the constraints but for
+        noise, others were not found.
 
     Examples
     --------
@@ -54,6 +60,8 @@ class SupportSearch:
     errors: tuple[float, ...]
     best: int
     stability: tuple[HTStability, ...]
+    lower_bound: float
+    settled: bool
 
     @cached_property
     def verdict(self) -> WellPosed | IllPosed | Undecided:
@@ -72,7 +80,9 @@ class SupportSearch:
         stable = ", ".join("yes" if one.stable else "no" for one in self.stability)
         return (
             f"supports found from {self.starts[self.best]}, the best of {number} start{'s' * (number > 1)}; "
-            f"stable: {stable}; well-posed: {_IN_WORDS[type(self.verdict).__name__]}"
+            f"stable: {stable}; well-posed: {_IN_WORDS[type(self.verdict).__name__]}; "
+            + ("as near as noise lets tell" if self.settled else "others may come nearer")
+            + f", none below {self.lower_bound:.3g}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,9 @@ _BEYOND = 2
 # Moves without a gain that end the search, and for how many, and up to how many more, a pair then rests.
 _PATIENCE, _REST, _MORE = 200, 5, 6
 
+# Under noise no component of the product grows beyond this share of its norm: errors would grow with it.
+_LARGEST = 1.0
+
 # Multiples outside this range only add to rounding.
 _LEAST, _MOST = 1e-3, 1e3
 
@@ -31,6 +35,7 @@ def exchange(
     left: Limits,
     right: Limits,
     *,
+    noise: tuple[Array, Array, float] | None = None,
     zero: float = 1e-9,
     max_moves: int = 1000,
     compiled: bool = True,
@@ -49,8 +54,11 @@ def exchange(
         Likewise.
     left, right : pair of ndarray of int
         For X and for Y: the group of each place, in the shape of the factor; and the room of each group.
+    noise : tuple of two ndarray, shape (r,), and a float, optional
+        How large entries of each component of X and of Y may be that are zero but for noise, and how far from
+        the first product the last one may be, for entries that become zero without being so add up.
     zero : float
-        A sum of two numbers that is smaller than this share of their magnitudes is zero.
+        A sum of two numbers that is smaller than this share of their magnitudes is zero, too.
     max_moves : int
         Moves at most.
     compiled : bool
@@ -85,41 +93,53 @@ def exchange(
            [0., 1.]]), 0)
     """
     XT, Y = np.array(X.T, order="C"), np.array(Y, order="C")
+    none = np.zeros(len(Y))
+    first, second, deviation = noise or (none, none, math.inf)
+    levels = first.copy(), second.copy()
+    largest_piece = _LARGEST * float(np.linalg.norm(X @ Y)) if noise else math.inf
     own = np.ascontiguousarray(left[0].T), left[1], np.ascontiguousarray(right[0]), right[1]
     beyond = sum(_beyond(*side) for side in ((XT, *own[:2]), (Y, *own[2:])))
     if beyond and compiled:
         from fsmf.kernels.exchange_cpu import exchanged
 
         XT, Y, beyond = exchanged(
-            XT, Y, *own, zero, _BEYOND, max_moves, _PATIENCE, _REST, _MORE, _LEAST, _MOST
+            *(XT, Y, *own, *levels, largest_piece, deviation),
+            *(zero, _BEYOND, max_moves, _PATIENCE, _REST, _MORE, _LEAST, _MOST),
         )
     elif beyond:
-        XT, Y, beyond = _exchanged(XT, Y, own, zero, max_moves)
+        XT, Y, beyond = _exchanged(XT, Y, own, levels, (largest_piece, deviation), zero, max_moves)
     return XT.T, Y, int(beyond)
 
 
-def _exchanged(XT: Array, Y: Array, own: Any, zero: float, max_moves: int) -> tuple[Array, Array, int]:
+def _exchanged(
+    XT: Array, Y: Array, own: Any, levels: Any, most: tuple[float, float], zero: float, max_moves: int
+) -> tuple[Array, Array, int]:
     """The plain search: every move is made, and counted afresh."""
     r = len(XT)
     rests, idle = np.zeros((r, r), int), 0
     least = _price(XT, *own[:2]) + _price(Y, *own[2:])
-    best = XT, Y
+    best, first = (XT, Y), XT.T @ Y
     for move in range(max_moves):
-        found: tuple[int, int, int, Array, Array] | None = None
+        found: tuple[int, int, int, Any, Array, Array] | None = None
         for i, j, c in _moves(XT, Y):
             trial = XT.copy(), Y.copy()
-            trial[0][j] = _added(XT[j], c * XT[i], zero)
-            trial[1][i] = _added(Y[i], -c * Y[j], zero)
+            pairs = (levels[0][j], levels[0][i]), (levels[1][i], levels[1][j])
+            level = [math.hypot(mine, abs(c) * other) for mine, other in pairs]
+            trial[0][j] = _added(XT[j], c * XT[i], zero, level[0])
+            trial[1][i] = _added(Y[i], -c * Y[j], zero, level[1])
+            if max(np.linalg.norm(trial[0][k]) * np.linalg.norm(trial[1][k]) for k in (i, j)) > most[0]:
+                continue
             price = _price(trial[0], *own[:2]) + _price(trial[1], *own[2:])
             if (rests[i, j] <= move or price < least) and (found is None or price < found[0]):
-                found = price, i, j, *trial
+                found = price, i, j, level, *trial
         idle += 1
         if found is not None:
-            price, i, j, XT, Y = found
+            price, i, j, (levels[0][j], levels[1][i]), XT, Y = found
             rests[i, j] = move + 1 + _REST + move % _MORE
             if price < least:
                 least, best, idle = price, (XT, Y), 0
-            if not _beyond(XT, *own[:2]) + _beyond(Y, *own[2:]):
+            near = np.linalg.norm(XT.T @ Y - first) <= most[1]
+            if near and not _beyond(XT, *own[:2]) + _beyond(Y, *own[2:]):
                 return XT, Y, 0
         if idle == _PATIENCE:
             break
@@ -139,8 +159,9 @@ def _moves(XT: Array, Y: Array) -> Iterator[tuple[int, int, Any]]:
                             yield i, j, c
 
 
-def _added(x: Array, y: Array, zero: float) -> Array:
-    total: Array = np.where(np.abs(x + y) <= zero * (np.abs(x) + np.abs(y)), 0, x + y)
+def _added(x: Array, y: Array, zero: float, level: float) -> Array:
+    least = np.maximum(zero * (np.abs(x) + np.abs(y)), level)
+    total: Array = np.where(np.abs(x + y) <= least, 0, x + y)
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,12 +31,35 @@ def _count(Z: Array, group: Array, room: Array, extra: int, counts: Array) -> tu
 
 
 @njit(cache=True, nogil=True)
-def _add(c: Any, Z: Array, i: int, j: int, zero: float, new: Array) -> None:
-    """Row j plus c times row i, which may take the place of row j."""
+def _add(c: Any, Z: Array, i: int, j: int, zero: float, levels: Array, new: Array) -> float:
+    """Row j plus c times row i, which may take the place of row j; the level of its noise."""
+    level = math.hypot(levels[j], abs(c) * levels[i])
     for t in range(Z.shape[1]):
         step = c * Z[i, t]
         total = Z[j, t] + step
-        new[t] = 0 if abs(total) <= zero * (abs(Z[j, t]) + abs(step)) else total
+        new[t] = 0 if abs(total) <= max(zero * (abs(Z[j, t]) + abs(step)), level) else total
+    return level
+
+
+@njit(cache=True, nogil=True)
+def _size(x: Array) -> float:
+    total = 0.0
+    for t in range(len(x)):
+        total += abs(x[t]) ** 2
+    return math.sqrt(total)
+
+
+@njit(cache=True, nogil=True)
+def _distance(X: Array, Y: Array, first_X: Array, first_Y: Array) -> float:
+    """Of the product from the first one."""
+    total = 0.0
+    for i in range(X.shape[1]):
+        for j in range(Y.shape[1]):
+            difference = X[0, 0] * 0
+            for k in range(len(X)):
+                difference += X[k, i] * Y[k, j] - first_X[k, i] * first_Y[k, j]
+            total += abs(difference) ** 2
+    return math.sqrt(total)
 
 
 @njit(cache=True, nogil=True)
@@ -79,6 +103,10 @@ def exchanged(
     room_x: Array,
     group_y: Array,
     room_y: Array,
+    levels_x: Array,
+    levels_y: Array,
+    largest_piece: float,
+    deviation: float,
     zero: float,
     extra: int,
     max_moves: int,
@@ -88,7 +116,7 @@ def exchanged(
     smallest: float,
     largest: float,
 ) -> tuple[Array, Array, int]:
-    """Search from X (components as rows) and Y, which are written; see `fsmf.kernels.exchange`."""
+    """Search from X (components as rows) and Y, written with their levels; see `fsmf.kernels.exchange`."""
     r, m, n = len(X), X.shape[1], Y.shape[1]
     rests, idle = np.zeros((r, r), np.int64), 0
     counts_x, counts_y = np.zeros(len(room_x), np.int64), np.zeros(len(room_y), np.int64)
@@ -97,6 +125,7 @@ def exchanged(
     price = least = price_x + price_y
     beyond = beyond_x + beyond_y
     best_X, best_Y = X.copy(), Y.copy()
+    first_X, first_Y = X.copy(), Y.copy()
     multiples, new_x, new_y = np.empty(max(m, n), X.dtype), np.empty(m, X.dtype), np.empty(n, Y.dtype)
     for move in range(max_moves):
         to_i, to_j, multiple, gain = -1, -1, X[0, 0], 0
@@ -111,8 +140,12 @@ def exchanged(
                         number = _multiples(Y, j, i, zero, smallest, largest, multiples)
                     for s in range(number):
                         c = multiples[s] if side == 0 else -multiples[s]
-                        _add(c, X, i, j, zero, new_x)
-                        _add(-c, Y, j, i, zero, new_y)
+                        _add(c, X, i, j, zero, levels_x, new_x)
+                        _add(-c, Y, j, i, zero, levels_y, new_y)
+                        if largest_piece < math.inf and largest_piece < max(
+                            _size(new_x) * _size(Y[j]), _size(X[i]) * _size(new_y)
+                        ):
+                            continue
                         change = _change(X, j, new_x, group_x, counts_x, room_x, extra)
                         change += _change(Y, i, new_y, group_y, counts_y, room_y, extra)
                         if rests[i, j] > move and price + change >= least:
@@ -121,8 +154,8 @@ def exchanged(
                             gain, to_i, to_j, multiple = change, i, j, c
         idle += 1
         if to_i >= 0:
-            _add(multiple, X, to_i, to_j, zero, X[to_j])
-            _add(-multiple, Y, to_j, to_i, zero, Y[to_i])
+            levels_x[to_j] = _add(multiple, X, to_i, to_j, zero, levels_x, X[to_j])
+            levels_y[to_i] = _add(-multiple, Y, to_j, to_i, zero, levels_y, Y[to_i])
             price_x, beyond_x = _count(X, group_x, room_x, extra, counts_x)
             price_y, beyond_y = _count(Y, group_y, room_y, extra, counts_y)
             price = price_x + price_y
@@ -130,7 +163,7 @@ def exchanged(
             if price < least:
                 least, idle, beyond = price, 0, beyond_x + beyond_y
                 best_X, best_Y = X.copy(), Y.copy()
-            if beyond_x + beyond_y == 0:
+            if beyond_x + beyond_y == 0 and _distance(X, Y, first_X, first_Y) <= deviation:
                 return X, Y, 0
         if idle == patience:
             break

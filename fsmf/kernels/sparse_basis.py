@@ -7,30 +7,64 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["sparse_basis"]
+__all__ = ["noise_level", "sparse_basis"]
 
 Array = NDArray[Any]
 
-# Normals that are drawn, for each dimension and altogether.
-_DRAWS, _MORE = 32, 64
+# Normals that are drawn, for each dimension and altogether, and how many at a time.
+_DRAWS, _MORE, _BATCH = 32, 64, 512
 
-# Rounds of shrinking, and by how much, in units of the root mean square of an entry.
-_ROUNDS, _SHRINK = 30, 0.5
+# A row depends on others if less than this share of it is left.
+_LEFT = 0.05
 
-# Entries below these shares of the largest count as zeros, one after another, when a vector is made exact.
-_ZEROS = (0.2, 0.1, 0.03)
+# A matrix with no more beyond its rank, as a share of the largest singular value, has that rank.
+_EXACT = 1e-14
 
-# Directions that differ by less are the same.
-_SAME, _ALIKE = 1e-3, 0.2
+# Rounding, as a share of the largest singular value; entries, in units of the noise, that are zeros, and when
+# vectors are made exact, one limit after another, but never more than a share of the largest.
+_ROUNDING, _ZERO, _ZEROS, _SMALL = 1e-9, 4.0, (16.0, 4.0, 1.0, 1.0), 0.1
+
+# Singular values of pure noise end at 1 in these units; vectors that differ by less are the same.
+_NOISE, _DIFFERENT, _SAME = 1.1, 3.0, 1e-3
 
 
-def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, sharp: bool) -> Array:
+def noise_level(A: Array, rank: int) -> float:
+    """Return the standard deviation of an entry if A is a matrix of that rank and noise alike in all entries.
+
+    Parameters
+    ----------
+    A : ndarray, shape (m, n)
+        Real or complex.
+    rank : int
+        Of the matrix without noise, at most.
+
+    Returns
+    -------
+    float
+        In the units of A; 0 if any matrix of that shape has no higher rank, and where there is but rounding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> E = np.random.default_rng(0).standard_normal((100, 80))
+    >>> round(noise_level(np.ones((100, 80)) + 0.01 * E, 1), 4)
+    0.01
+    """
+    m, n = A.shape
+    if rank >= min(m, n):
+        return 0.0
+    s = np.linalg.svd(A, compute_uv=False)
+    rest = np.linalg.norm(s[rank:])
+    return float(rest / np.sqrt((m - rank) * (n - rank))) if rest > _EXACT * s[0] else 0.0
+
+
+def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float = 0.0) -> tuple[Array, Array]:
     """Return sparse vectors that span the columns of A, or the leading part of what they span.
 
-    A vector of a space of dimension r is told by r − 1 places where it vanishes. Places are drawn, and what
-    vanishes there is a candidate: a vector with many zeros is met again and again. For matrices with noise,
-    candidates are also made sparser by shrinking their entries and projecting back onto the space. The
-    sparsest that do not depend on each other are kept.
+    A vector of a space of dimension r is told by r − 1 independent rows where it vanishes. Rows are drawn,
+    and what vanishes there is a candidate: a vector with many zeros is met again and again. Where an entry is
+    as small as the noise, it is taken for a zero, and the candidate becomes what is least in all those
+    places. The sparsest that do not depend on each other are kept.
 
     Parameters
     ----------
@@ -39,15 +73,16 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, sharp: bool) 
     rank : int
         Dimension at most.
     rng : numpy.random.Generator
-        For the places.
-    sharp : bool
-        Whether entries count as zeros at rounding level only (A is a product without noise), or vectors are
-        compared by the sum of their magnitudes.
+        For the rows.
+    noise : float
+        Standard deviation of an entry of A; see `noise_level`.
 
     Returns
     -------
-    ndarray, shape (m, r)
-        Unit columns; r is `rank`, or the rank of A if that is lower.
+    X : ndarray, shape (m, r)
+        Unit columns; r is `rank`, or how many singular values of A stand out from the noise.
+    level : ndarray, shape (r,)
+        How large entries of each column could be that are zero but for noise; smaller ones have become zero.
 
     Notes
     -----
@@ -56,84 +91,93 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, sharp: bool) 
     References
     ----------
     Q. Qu, J. Sun, J. Wright, "Finding a sparse vector in a subspace: linear sparsity using alternating
-    directions", IEEE Trans. Inf. Theory 62 (2016), arXiv:1412.4659, for the shrinking.
+    directions", IEEE Trans. Inf. Theory 62 (2016), arXiv:1412.4659, for the problem.
 
     Examples
     --------
     >>> import numpy as np
     >>> X = np.eye(6)[:, :2] + np.eye(6)[:, 3:5]
-    >>> B = sparse_basis(X @ [[1.0, 2.0, 0.5], [1.0, -1.0, 3.0]], 2, np.random.default_rng(0), sharp=True)
-    >>> np.count_nonzero(np.abs(B) > 1e-9, axis=0).tolist()
+    >>> B, _ = sparse_basis(X @ [[1.0, 2.0, 0.5], [1.0, -1.0, 3.0]], 2, np.random.default_rng(0))
+    >>> np.count_nonzero(B, axis=0).tolist()
     [2, 2]
     """
+    m, n = A.shape
     U, s, _ = np.linalg.svd(A, full_matrices=False)
-    r = min(rank, int(np.count_nonzero(s > 1e-9 * s[0]))) if s[0] else 0
-    used = np.linalg.norm(U[:, :r], axis=1) > 1e-9
-    U = U[used, :r]
-    basis = np.zeros((len(A), r), dtype=A.dtype)
-    if r < 2 or len(U) == r:
+    least = max(_NOISE * noise * (np.sqrt(m) + np.sqrt(n)), _ROUNDING * s[0])
+    r = min(rank, int(np.count_nonzero(s > least)))
+    zero = max(_ZERO * noise, _ROUNDING * s[0])
+    # What unit vectors make of these rows has as much noise as A.
+    rows = U[:, :r] * s[:r]
+    used = np.linalg.norm(rows, axis=1) > np.sqrt(r) * zero
+    rows = rows[used]
+    if r < 2 or len(rows) <= r:
         # One direction has one basis; of all there is, unit vectors are the sparsest.
-        basis[used] = U if r < 2 else np.eye(r)
-        return basis
-    normals = _normals(U, _DRAWS * r + _MORE, rng)
-    rows = (U / np.linalg.norm(U, axis=1)[:, None]).conj().T
-    Q = _shrunk(U * np.sqrt(len(U)), np.concatenate([rows, normals], axis=1))
-    if sharp:
-        Q = np.concatenate([normals, _exact(U, Q)], axis=1)
-    Z = U @ Q
-    size = np.abs(Z)
-    if sharp:
-        noise = 3 * s[r] / (s[r - 1] * np.sqrt(len(A))) if r < len(s) else 0.0
-        zero = min(max(noise, 1e-7), 0.1)
-        score = np.log1p((size / (size.max(axis=0) * zero)) ** 2).sum(axis=0)
+        Z = rows if r < 2 else np.eye(len(rows), dtype=A.dtype) * s[0]
     else:
-        score = size.sum(axis=0)
-    kept = _independent(Q, np.argsort(score, kind="stable"), _SAME if sharp else _ALIKE)
-    basis[np.ix_(used, range(len(kept)))] = Z[:, kept]
-    return basis[:, : len(kept)]
+        Q = _exact(rows, _normals(rows, _DRAWS * r + _MORE, zero, rng), zero)
+        Z = rows @ Q
+        size = np.abs(Z)
+        score = np.log1p((size / zero) ** 2).sum(axis=0)
+        order = np.lexsort((score, np.count_nonzero(size > zero, axis=0)))
+        same = np.maximum(_SAME * np.linalg.norm(Z, axis=0), _DIFFERENT * noise * np.sqrt(len(Z)))
+        Z = Z[:, _independent(Z / same, order, r)]
+    Z = np.where(np.abs(Z) > zero, Z, 0)
+    norms = np.linalg.norm(Z, axis=0)
+    Z, norms = Z[:, norms > 0], norms[norms > 0]
+    basis = np.zeros((m, len(norms)), dtype=A.dtype)
+    basis[used] = Z / norms
+    return basis, (zero if noise else 0.0) / norms
 
 
-def _normals(U: Array, number: int, rng: np.random.Generator) -> Array:
-    """What vanishes on r − 1 of the rows of U, drawn so many times, a unit column each."""
-    m, r = U.shape
-    drawn = np.argsort(rng.random((number, m)), axis=1)[:, : r - 1]
-    normals: Array = np.linalg.qr(U[drawn].conj().swapaxes(1, 2), mode="complete").Q[:, :, -1].T
+def _normals(rows: Array, number: int, zero: float, rng: np.random.Generator) -> Array:
+    """What vanishes on r − 1 independent rows, drawn so many times, a unit column each."""
+    r = rows.shape[1]
+    size = np.linalg.norm(rows, axis=1)
+    least = np.maximum(2 * np.sqrt(r) * zero, _LEFT * size)
+    found = []
+    for start in range(0, number, _BATCH):
+        order = np.argsort(rng.random((min(_BATCH, number - start), len(rows))), axis=1)
+        free = np.tile(np.eye(r, dtype=rows.dtype), (len(order), 1, 1))
+        missing = np.full(len(order), r - 1)
+        for drawn in order.T:
+            some = np.flatnonzero(missing)
+            if not len(some):
+                break
+            left = (free[some] @ rows[drawn[some]].conj()[:, :, None])[:, :, 0]
+            length = np.linalg.norm(left, axis=1)
+            fresh = length > least[drawn[some]]
+            some, left = some[fresh], left[fresh] / length[fresh, None]
+            free[some] -= left[:, :, None] * left[:, None].conj()
+            missing[some] -= 1
+        # Of what is still free, the unit vector that is hit most.
+        best = np.einsum("nii->ni", free).real.argmax(axis=1)
+        found.append(free[np.arange(len(free)), :, best].T)
+    Q = np.concatenate(found, axis=1)
+    normals: Array = Q / np.linalg.norm(Q, axis=0)
     return normals
 
 
-def _shrunk(V: Array, Q: Array) -> Array:
-    """Make V Q sparser: entries shrink, and the rest is projected back."""
-    for _ in range(_ROUNDS):
-        Z = V @ Q
-        size = np.abs(Z)
-        Z *= np.maximum(1 - _SHRINK / np.maximum(size, 1e-300), 0)
-        Q = V.conj().T @ Z
-        norm = np.linalg.norm(Q, axis=0)
-        Q /= np.where(norm > 0, norm, 1)
-    return Q
-
-
-def _exact(U: Array, Q: Array) -> Array:
-    """What is least where U Q is small, a unit column each, once; the limit is lowered in steps."""
-    for share in _ZEROS:
-        size = np.abs(U @ Q)
-        small = (size < share * size.max(axis=0)).T
+def _exact(rows: Array, Q: Array, zero: float) -> Array:
+    """What is least where its entries are small, a unit column each, once; the limit is lowered in steps."""
+    for limit in _ZEROS:
+        size = np.abs(rows @ Q)
+        small = (size < np.maximum(zero, np.minimum(limit * zero, _SMALL * size.max(axis=0)))).T
         # Hundreds of candidates are small at a dozen different sets of places.
         first = np.unique(np.packbits(small, axis=1), axis=0, return_index=True)[1]
         small = small[np.sort(first)].T.astype(float)
-        gram = np.einsum("mc,mi,mj->cij", small, U.conj(), U, optimize=True)
+        gram = np.einsum("mc,mi,mj->cij", small, rows.conj(), rows, optimize=True)
         Q = np.linalg.eigh(gram)[1][:, :, 0].T
     return Q
 
 
-def _independent(Q: Array, order: Array, least: float) -> list[int]:
-    """Columns of Q in an order, those left out that nearly depend on the ones before."""
-    rest = Q[:, order]
+def _independent(Z: Array, order: Array, number: int) -> list[int]:
+    """So many columns of Z at most, in an order; none is less than 1 away from what those before span."""
+    rest = Z[:, order]
     kept: list[int] = []
     position = 0
-    while len(kept) < len(Q):
+    while len(kept) < number:
         # Columns that nearly depend on those kept stay so.
-        far = np.flatnonzero(np.linalg.norm(rest[:, position:], axis=0) > least)
+        far = np.flatnonzero(np.linalg.norm(rest[:, position:], axis=0) > 1)
         if not len(far):
             break
         position += int(far[0])

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from fsmf.certificates import StationaryPoint
 from fsmf.errors import OptionError
 from fsmf.factorization import Certificate
-from fsmf.kernels.exchange import exchange
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.sparse_basis import sparse_basis
+from fsmf.kernels.sparse_basis import noise_level
 from fsmf.solvers.base import Cost
 from fsmf.solvers.problem_blocks import balance, block_gradient, multiplied, right_products
+from fsmf.solvers.problem_planted import planted_pair, planted_triple
 from fsmf.supports.constraints import Constraints, Free, OnSupport, Quotas
 from fsmf.supports.sizes import as_count
 from fsmf.thresholding.stability import as_positive, as_rng, random_sparse
@@ -33,14 +33,11 @@ _LOOK, _PATIENCE = 10, 2
 # Spaces of more dimensions are not searched for sparse vectors: too many sets of places would be needed.
 _MOST = 48
 
+# How often that search is made, with other draws, where the one before did not find what noise lets expect.
+_ATTEMPTS = 4
+
 # Factors with a smaller error, relative to A, are left to the solver that has their supports next.
 _FOUND = 1e-9
-
-# Entries below this share of the largest are zeros that rounding hides.
-_ZERO = 1e-9
-
-# How often the components of all neighbours exchange multiples, of three factors.
-_PASSES = 3
 
 
 class Candidate(NamedTuple):
@@ -171,18 +168,19 @@ class PALM:
         self, A: Array, constraints: Constraints, rng: np.random.Generator
     ) -> Iterator[tuple[str, list[Array], int]]:
         """Names, factors, and how many sweeps the constraints take to tighten."""
-        r = constraints[0].shape[1]
+        drawing, rng = rng.spawn(2)
+        inner = [one.shape[1] for one in constraints[:-1]]
         constrained = [not isinstance(one, Free | OnSupport) for one in constraints]
-        if len(constraints) == 2 and r <= _MOST:
-            for sharp, turned in ((True, False), (True, True), (False, False), (False, True)):
-                if constrained[turned] and r < A.shape[turned]:
-                    B = A.T if turned else A
-                    name = f"{'' if sharp else 'shrunk '}sparse {'rows' if turned else 'columns'}"
-                    X, Y = _spanned(B, sparse_basis(B, r, rng, sharp=sharp), r)
-                    pair = [Y.T, X.T] if turned else [X, Y]
-                    yield name, _exchanged(pair, constraints) if sharp else pair, 0
-        if len(constraints) == 3 and max(r, constraints[1].shape[1]) <= _MOST:
-            yield "sparse columns and rows", _exchanged(_with_core(A, constraints, rng), constraints), 0
+        noise = noise_level(A, min(inner))
+        for attempt in range(1, _ATTEMPTS + 1):
+            name = f"attempt {attempt} at sparse" if attempt > 1 else "sparse"
+            if len(constraints) == 2 and inner[0] <= _MOST:
+                for turned, what in enumerate(("columns", "rows")):
+                    if constrained[turned] and inner[0] < A.shape[turned]:
+                        pair = planted_pair(A, constraints, drawing, noise=noise, turned=bool(turned))
+                        yield f"{name} {what}", pair, 0
+            if len(constraints) == 3 and max(inner) <= _MOST:
+                yield f"{name} columns and rows", planted_triple(A, constraints, drawing, noise=noise), 0
         for i in range(self.starts):
             factors = [np.asarray(rng.standard_normal(one.shape), dtype=A.dtype) for one in constraints]
             for X, one in zip(factors, constraints, strict=True):
@@ -274,46 +272,3 @@ class PALM:
             new[i] = one.project(X - step * gradient)
             left = new[i] if left is None else left @ new[i]
         return new, factors
-
-
-def _exchanged(factors: list[Array], constraints: Constraints) -> list[Array]:
-    """Factors with the same product and, where there are some nearby, no more nonzeros than allowed."""
-    quotas = [found for one in constraints if (found := one.quotas())]
-    if len(quotas) < len(factors):
-        return factors
-    factors = list(factors)
-    rooms = [own.room for own in quotas]
-    # Two neighbours that both have room may leave too much to the third: all are made sparse first.
-    none = [[np.zeros_like(room) for room in rooms]] * _PASSES
-    for limits in [rooms] if len(factors) == 2 else [*none, *[rooms] * _PASSES]:
-        groups = [(found.group, room) for found, room in zip(quotas, limits, strict=True)]
-        for i in range(len(factors) - 1):
-            own = groups[i], groups[i + 1]
-            factors[i], factors[i + 1], _ = exchange(factors[i], factors[i + 1], *own)
-    balance(factors)
-    return factors
-
-
-def _with_core(A: Array, constraints: Constraints, rng: np.random.Generator) -> list[Array]:
-    """Sparse vectors that span the columns of A, sparse ones that span its rows, and what lies between."""
-    X = sparse_basis(A, constraints[0].shape[1], rng, sharp=True)
-    Z = sparse_basis(A.T, constraints[2].shape[0], rng, sharp=True).T
-    core = np.linalg.lstsq(Z.T, np.linalg.lstsq(X, A, rcond=None)[0].T, rcond=None)[0].T
-    return [
-        np.pad(_cleaned(Y), [(0, whole - part) for whole, part in zip(one.shape, Y.shape, strict=True)])
-        for Y, one in zip((X, core, Z), constraints, strict=True)
-    ]
-
-
-def _cleaned(X: Array) -> Array:
-    """What rounding hides becomes zero."""
-    return np.where(np.abs(X) > _ZERO * np.abs(X).max(initial=0.0), X, 0)
-
-
-def _spanned(A: Array, X: Array, r: int) -> tuple[Array, Array]:
-    """Two factors with so many components: given columns, and the best rows for them; zeros fill up."""
-    Y = np.linalg.lstsq(X, A, rcond=None)[0]
-    room = r - X.shape[1]
-    pair = [np.pad(_cleaned(X), ((0, 0), (0, room))), np.pad(_cleaned(Y), ((0, room), (0, 0)))]
-    balance(pair)
-    return pair[0], pair[1]

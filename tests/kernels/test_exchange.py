@@ -57,6 +57,21 @@ def test_twins_agree_where_there_is_no_such_pair(seed):
 
 
 @twins
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_counts_as_zero(seed, compiled):
+    """Under noise of a ten-thousandth nothing cancels exactly; the pair comes back as near as it allows."""
+    X, Y, A, B = hidden(seed)
+    rng, level = np.random.default_rng(seed), 1e-4
+    A, B = (np.where(np.abs(Z) < 1e-12, 0, Z + level / 4 * rng.uniform(-1, 1, Z.shape)) for Z in (A, B))
+    levels = np.full(4, level), np.full(4, level)
+    rooms = in_all(A, 10), in_all(B, 10)
+    left, right, beyond = exchange(A, B, *rooms, noise=(*levels, 0.1), compiled=compiled)
+    assert beyond == 0
+    np.testing.assert_allclose(left @ right, X @ Y, atol=0.05)
+    assert exchange(A, B, *rooms, max_moves=30, compiled=compiled)[2] > 0
+
+
+@twins
 def test_it_stops_where_nothing_moves(compiled):
     one = np.ones((3, 1))
     assert exchange(one, one.T, in_all(one, 2), in_all(one.T, 3), compiled=compiled)[2] == 1

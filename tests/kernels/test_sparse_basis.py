@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fsmf.kernels.sparse_basis import sparse_basis
+from fsmf.kernels.sparse_basis import noise_level, sparse_basis
 
 
 def planted(seed, *, m=32, r=6, k=5, n=40, dtype=float):
@@ -25,36 +25,47 @@ def matched(B, X):
 @pytest.mark.parametrize("seed", range(4))
 def test_planted_vectors_are_found(seed, dtype):
     X, A = planted(seed, dtype=dtype)
-    B = sparse_basis(A, 6, np.random.default_rng(0), sharp=True)
+    B, level = sparse_basis(A, 6, np.random.default_rng(0))
     assert B.shape == (32, 6)
+    assert not level.any()
     np.testing.assert_allclose(np.linalg.norm(B, axis=0), 1)
     np.testing.assert_allclose(matched(B, X), 1, atol=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_noise_asks_for_shrinking(seed):
-    X, A = planted(seed, r=4, k=4)
-    E = np.random.default_rng(seed).standard_normal(A.shape)
-    A += 0.01 * np.linalg.norm(A) / np.linalg.norm(E) * E
-    B = sparse_basis(A, 4, np.random.default_rng(0), sharp=False)
-    assert (matched(B, X) > 0.98).sum() >= 3
+@pytest.mark.parametrize("noise", [1e-8, 1e-4, 1e-2])
+def test_noise_hides_no_planted_vector(noise):
+    """Found to the noise, with no more nonzeros; what could be one and is not stays below the level."""
+    for seed in range(4):
+        X, A = planted(seed)
+        E = np.random.default_rng(seed).standard_normal(A.shape)
+        A += noise * np.linalg.norm(A) / np.linalg.norm(E) * E
+        B, level = sparse_basis(A, 6, np.random.default_rng(0), noise=noise_level(A, 6))
+        np.testing.assert_allclose(matched(B, X), 1, atol=max(1e-9, noise))
+        assert (np.abs(B[B != 0]) > np.broadcast_to(level, B.shape)[B != 0]).all()
+        assert np.count_nonzero(B) <= np.count_nonzero(X) + 2
 
 
-@pytest.mark.parametrize("sharp", [True, False])
-def test_it_spans_the_columns(sharp):
-    _, A = planted(0)
-    B = sparse_basis(A, 6, np.random.default_rng(0), sharp=sharp)
-    rest = A - B @ np.linalg.lstsq(B, A, rcond=None)[0]
-    if sharp:
-        assert np.linalg.norm(rest) <= 1e-9 * np.linalg.norm(A)
-    assert B.shape[1] <= 6
-
-
-@pytest.mark.parametrize("sharp", [True, False])
-def test_extremes(sharp):
+@pytest.mark.parametrize("dtype", [float, complex])
+def test_the_level_is_that_of_the_noise(dtype):
     rng = np.random.default_rng(0)
-    assert sparse_basis(np.zeros((4, 3)), 2, rng, sharp=sharp).shape == (4, 0)
-    one = sparse_basis(np.outer([1, 0, 2, 0], [1, 1, 1.0]), 2, rng, sharp=sharp)
+    E = rng.standard_normal((60, 50)) + (1j * rng.standard_normal((60, 50)) if dtype is complex else 0)
+    _, A = planted(1, m=60, n=50, dtype=dtype)
+    true = 1e-3 * np.sqrt(np.mean(np.abs(E) ** 2))
+    assert noise_level(A + 1e-3 * E, 6) == pytest.approx(true, rel=0.05)
+    assert noise_level(A, 50) == 0
+
+
+def test_it_spans_the_columns():
+    _, A = planted(0)
+    B, _ = sparse_basis(A, 6, np.random.default_rng(0))
+    rest = A - B @ np.linalg.lstsq(B, A, rcond=None)[0]
+    assert np.linalg.norm(rest) <= 1e-9 * np.linalg.norm(A)
+
+
+def test_extremes():
+    rng = np.random.default_rng(0)
+    assert sparse_basis(np.zeros((4, 3)), 2, rng)[0].shape == (4, 0)
+    one, _ = sparse_basis(np.outer([1, 0, 2, 0], [1, 1, 1.0]), 2, rng)
     np.testing.assert_allclose(np.abs(one[:, 0]), np.array([1, 0, 2, 0]) / np.sqrt(5), atol=1e-12)
-    everything = sparse_basis(rng.standard_normal((3, 5)), 3, rng, sharp=sharp)
+    everything, _ = sparse_basis(rng.standard_normal((3, 5)), 3, rng)
     np.testing.assert_array_equal(np.sort(np.abs(everything), axis=0), [[0, 0, 0], [0, 0, 0], [1, 1, 1]])
