@@ -55,8 +55,8 @@ CANCELLED = 1e-4
 # When the norm of the factors is lowered: at most that many components, and rounds of all moves.
 MAX_MOVERS, ROUNDS = 1024, 50
 
-# Noise of up to so many values a side is kept.
-_KEPT = 1 << 16
+# So many values of noise are kept at most.
+_KEPT = 1 << 17
 
 
 class Swept:
@@ -372,20 +372,21 @@ def spectral_noise(rng: int | np.random.Generator, problem: Any) -> tuple[Array,
     For exact singular vectors can be a saddle point. Uniform numbers are drawn five times as fast as
     Gaussian ones; those of a seed are kept.
     """
-    sizes = problem.left.nnz, problem.right.nnz
-    draw = _kept_noise if type(rng) is int and max(sizes) <= _KEPT else _noise
-    left, right = draw(rng, *sizes, problem.is_complex)
+    parts = 1 + problem.is_complex
+    left, count = parts * problem.left.nnz, parts * (problem.left.nnz + problem.right.nnz)
+    kept = type(rng) is int and count <= _KEPT
+    # Rounded up, that supports of about as many entries find them; the first ones are the same.
+    drawn = _kept_noise(rng, 1 << count.bit_length()) if kept else _noise(rng, count)
     entry = ordinary_entry(problem.norm, problem.part.structure.shape)
-    return entry * left, entry * right
-
-
-def _noise(rng: int | np.random.Generator, left: int, right: int, is_complex: bool) -> tuple[Array, Array]:
-    rng = np.random.default_rng(rng)
-    one, other = (
-        rng.random(size) - 0.5 + (1j * (rng.random(size) - 0.5) if is_complex else 0.0)
-        for size in (left, right)
-    )
+    one, other = entry * drawn[:left], entry * drawn[left:count]
+    if problem.is_complex:
+        one, other = (real + 1j * imag for real, imag in (one.reshape(2, -1), other.reshape(2, -1)))
     return one, other
+
+
+def _noise(rng: int | np.random.Generator, count: int) -> Array:
+    noise: Array = np.random.default_rng(rng).random(count) - 0.5
+    return noise
 
 
 # To make a generator takes a tenth of a small start.
