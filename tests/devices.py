@@ -13,6 +13,7 @@ import array_api_strict
 import numpy as np
 import pytest
 
+from fsmf.kernels import cuda
 from fsmf.kernels.namespace import Space, space_named
 
 ON_GPU = "FSMF_TEST_GPU" in os.environ
@@ -43,6 +44,7 @@ class Spy:
         if ON_GPU:
             for name, what in (("get", "arrays"), ("put", "puts")):
                 monkeypatch.setattr(Space, name, self._counted(getattr(Space, name), what, name))
+            monkeypatch.setattr(cuda, "read", self._counted(cuda.read, "numbers", "read"))
             return
         whole = ("__array__", "__dlpack__", "__buffer__", "to_device")
         for name in (*whole, "__float__", "__int__", "__bool__", "__complex__", "__index__"):

@@ -197,5 +197,5 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         patch.setattr(cuda, "finish", lambda space: None)
         patch.setattr(cuda, "most_shared", lambda space: 64 << 10)
         patch.setattr(cuda, "address", lambda array: array.ctypes.data)
-        patch.setattr(Space, "get", lambda space, array: np.array(array))
+        patch.setattr(cuda, "read", np.array)
         yield found

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fsmf.kernels.namespace import Space
 
@@ -23,6 +24,7 @@ __all__ = [
     "number_types",
     "on_this_stream",
     "pointer",
+    "read",
     "source",
     "takes",
 ]
@@ -98,6 +100,12 @@ def finish(space: Space) -> None:
     """Wait for what the current stream of the device has to do."""
     with space.device:
         import_module("cupy").cuda.get_current_stream().synchronize()
+
+
+def read(array: Any) -> NDArray[Any]:
+    """Copy to the host what a kernel leaves for it to look at: partial sums, or flags."""
+    found: NDArray[Any] = array.get()
+    return found
 
 
 def on_this_stream(space: Space, finish: Callable[[], Result]) -> Callable[[], Result]:

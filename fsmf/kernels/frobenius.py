@@ -149,7 +149,7 @@ def _begin_sums(space: Space, flat: Any, lengths: tuple[int, ...]) -> Callable[[
         arguments=(flat, sums, cuda.pointer(starts), np.int64(flat.size), np.int32(parts)),
     )
     # What each block of threads found is little, and summed on the host without another launch.
-    return lambda: space.get(sums).sum(axis=1).tolist()
+    return lambda: cuda.read(sums).sum(axis=1).tolist()
 
 
 def _starts(space: Space, lengths: tuple[int, ...]) -> Any:

@@ -45,7 +45,7 @@ class Iterated(NamedTuple):
     def mended(self) -> Iterated:
         """Wait for the launch, and solve what it has left; itself where that is nothing."""
         space, (a, b, c, d, k, l, r) = space_of(self.V), self.cut
-        which = np.flatnonzero(space.get(self.unsolved))
+        which = np.flatnonzero(cuda.read(self.unsolved))
         if not len(which):
             return self
         blocks = space.xp.permute_dims(space.xp.reshape(self.V, (a, b, l, d, k, c)), (0, 4, 2, 3, 1, 5))
