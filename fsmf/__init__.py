@@ -82,7 +82,7 @@ _ROOMS = {
     "wellposedness.witnesses": ("Witness",),
 }
 _HOMES = {name: f"fsmf.{room}" for room, names in _ROOMS.items() for name in names}
-_PACKAGES = ("errors", "nn", "training", "transforms")
+_PACKAGES = ("drawing", "errors", "nn", "training", "transforms")
 
 __all__ = sorted([*_HOMES, *_PACKAGES])
 

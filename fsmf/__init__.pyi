@@ -1,5 +1,6 @@
 # What `fsmf.__getattr__` finds, for those who read types.
 
+from fsmf import drawing as drawing
 from fsmf import errors as errors
 from fsmf import nn as nn
 from fsmf import training as training

@@ -1,11 +1,15 @@
 """Certificates are checked without the search: no function of it is called when one is verified."""
 
 import sys
+from typing import get_args
 
 import pytest
 from certified import PAIRS, UNIONS, decided
 
 import fsmf
+from fsmf.wellposedness.pair_proofs import PAIR_PROOFS
+from fsmf.wellposedness.proofs import THEOREMS
+from fsmf.wellposedness.verdicts import Chain, Joined, Lifted, NoMember, Split, UnionProof
 
 # Attributes of certificates, which both ask for.
 SHARED = {"Witness.shape", "Witness.supports", "Witness.factors"}
@@ -48,6 +52,12 @@ def called(function):
         return function(), seen
     finally:
         sys.setprofile(before)
+
+
+def test_every_kind_of_proof_is_followed():
+    kinds = {*THEOREMS, *PAIR_PROOFS, *(kind.__name__ for kind in (Chain, Split, Joined, Lifted, NoMember))}
+    kinds |= {kind.__name__ for kind in get_args(UnionProof)}
+    assert kinds == {*PAIRS, *UNIONS}
 
 
 @pytest.mark.parametrize("kind", FOUND)
