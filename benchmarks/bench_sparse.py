@@ -28,8 +28,15 @@ OURS = "fsmf"
 PLANTED = [
     *(("column", 4, 4), ("column", 8, 4), ("column", 8, 8), ("column", 16, 4)),
     *(("total", 4, 16), ("total", 8, 32), ("total", 16, 64)),
-    # With a square factor of three nonzeros a column between.
-    ("three", 8, 4),
+    # With a factor of three nonzeros a column between: square, one row or two more than columns, or fewer,
+    # and square of one rank less.
+    *(
+        ("three", 8, 4),
+        ("three, 8×7", 8, 4),
+        ("three, 8×6", 8, 4),
+        ("three, 6×8", 6, 4),
+        ("three, singular", 8, 4),
+    ),
 ]
 
 
@@ -100,25 +107,35 @@ def planted(kind: str, r: int, k: int, seed: int, n: int = 32) -> tuple[np.ndarr
         constraints = [fsmf.KSparse((n, r), k), fsmf.KSparse((r, n), k)]
     else:
         constraints = [fsmf.ColumnSparse((n, r), k), fsmf.RowSparse((r, n), k)]
-    if kind == "three":
-        constraints.insert(1, fsmf.ColumnSparse((r, r), 3))
+    if kind.startswith("three"):
+        inner = middle(kind, r)
+        constraints[1:] = [fsmf.ColumnSparse(inner, 3), fsmf.RowSparse((inner[1], n), k)]
     rng = np.random.default_rng([seed, r, k])
     factors = [
         one.places(rng.random(one.shape) + 0.5) * rng.standard_normal(one.shape) for one in constraints
     ]
+    if kind == "three, singular":
+        factors[1][:, -1] = factors[1][:, 0]
     return np.linalg.multi_dot(factors), constraints
+
+
+def middle(kind: str, r: int) -> tuple[int, int]:
+    """The shape of the factor between two others."""
+    _, _, shape = kind.partition(", ")
+    return (r, r) if shape in ("", "singular") else (r, int(shape.partition("×")[2]))
 
 
 def palm4msa(A: np.ndarray, kind: str, r: int, k: int) -> float:
     """The default start, then random ones, until the product is recovered: the least error."""
     fact, params, proj = (optional(f"pyfaust.{name}") for name in ("fact", "factparams", "proj"))
     n, rng, best = len(A), np.random.default_rng(0), math.inf
-    shapes = [(n, r), (r, n)]
+    inner = middle(kind, r) if kind.startswith("three") else (r, r)
+    shapes = [(n, r), (inner[1], n)]
     ends = ("sp", "sp") if kind == "total" else ("spcol", "splin")
     allowed = [getattr(proj, name)(shape, k) for name, shape in zip(ends, shapes, strict=True)]
-    if kind == "three":
-        shapes.insert(1, (r, r))
-        allowed.insert(1, proj.spcol((r, r), 3))
+    if kind.startswith("three"):
+        shapes.insert(1, inner)
+        allowed.insert(1, proj.spcol(inner, 3))
     for start in range(STARTS):
         first = None
         if start:
@@ -173,7 +190,9 @@ def recovery(seeds: range, gate: Gate) -> list[list[str]]:
                 times[name].append(seconds)
                 found[name] += error < RECOVERED
         what = "in all" if kind == "total" else "a column"
-        job = f"32×32, r = {r}, {k} {what}" + (", three factors" if kind == "three" else "")
+        job = f"32×32, r = {r}, {k} {what}" + (
+            f", {kind.replace('three', 'three factors')}" if kind.startswith("three") else ""
+        )
         ours = median(times[OURS])
         for name in names:
             typical = median(times[name])

@@ -179,7 +179,8 @@ class PALM:
                     if constrained[turned] and inner[0] < A.shape[turned]:
                         pair = planted_pair(A, constraints, drawing, noise=noise, turned=bool(turned))
                         yield f"{name} {what}", pair, 0
-            if len(constraints) == 3 and max(inner) <= _MOST:
+            # Without noise, other draws lead three factors to the same.
+            if len(constraints) == 3 and max(inner) <= _MOST and (attempt == 1 or noise):
                 yield f"{name} columns and rows", planted_triple(A, constraints, drawing, noise=noise), 0
         for i in range(self.starts):
             factors = [np.asarray(rng.standard_normal(one.shape), dtype=A.dtype) for one in constraints]
