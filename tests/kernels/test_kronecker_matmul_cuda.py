@@ -1,15 +1,14 @@
-"""CUDA kernels for chains: compiled for devices, and run beside the truth, on the host or on a GPU."""
+"""CUDA kernels for chains, run beside the truth, on the host or on a GPU."""
 
 import numpy as np
 import pytest
 from devices import ON_GPU
-from emulator import THERE, compiled, emulator, nvrtc, on_device, on_host  # noqa: F401
+from emulator import THERE, emulator, on_device, on_host  # noqa: F401
 from sampling import in_turn
 from test_kronecker_matmul import CHAINS, Truth, gaussian, values_of
 
 from fsmf.errors import InputTypeError, ShapeError
-from fsmf.kernels import cuda, kronecker_plan
-from fsmf.kernels.kronecker_matmul_cuda import Types
+from fsmf.kernels import kronecker_plan
 from fsmf.kernels.kronecker_matmul_device import DeviceChain
 
 # What is stored, and the dtype of the values.
@@ -207,43 +206,3 @@ def test_chains_are_planned_once_for_about_as_many_columns(emulator):  # noqa: F
     for k in (17, 20, 32, 33):
         product.apply(on_device(np.ones((32, k), np.float32)))
     assert len(product._planned) == 2
-
-
-class TestCompilation:
-    """For devices that need not be there."""
-
-    pytestmark = pytest.mark.skipif(
-        nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc-cu12 is not installed"
-    )
-
-    @staticmethod
-    def kernel(stored, own, name, by_columns):
-        types = Types.of(stored, np.dtype(own))
-        tile = (64, 64, 4, 4, 16) if types.numbers.sums < 8 else (32, 32, 2, 2, 16)
-        names = ("TILE_ROWS", "TILE_COLUMNS", "THREAD_ROWS", "THREAD_COLUMNS", "DEPTH")
-        own = {
-            "kronecker_chain": (("PER_THREAD", str(max(1, 16 // types.numbers.sums))),),
-            "kronecker_factor": tuple(zip(names, map(str, tile), strict=True)),
-        }[name]
-        defines = (*types.defines, ("BY_COLUMNS", str(by_columns)), *own)
-        return cuda.Kernel("kronecker_matmul.cu", name, defines)
-
-    @pytest.mark.parametrize("i", range(len(TYPES)))
-    def test_every_type(self, i):
-        """Each in one layout, on one architecture, in turn."""
-        by_columns, architecture = i // 2 % 2, ("sm_80", "sm_90")[i % 2]
-        assert "warning" not in compiled(self.kernel(*TYPES[i], "kronecker_chain", by_columns), architecture)
-        if i % 3 == 0:
-            said = compiled(self.kernel(*TYPES[i], "kronecker_factor", by_columns), architecture)
-            assert "warning" not in said
-
-    @pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
-    def test_single_precision_keeps_to_registers(self, architecture):
-        said = compiled(self.kernel("float32", "f", "kronecker_chain", 0), architecture)
-        assert "0 bytes spill stores, 0 bytes spill loads" in said
-        said = compiled(self.kernel("float32", "f", "kronecker_factor", 1), architecture)
-        assert "0 bytes spill stores, 0 bytes spill loads" in said
-
-    def test_an_error_is_seen(self):
-        with pytest.raises(AssertionError, match="undefined"):
-            compiled(cuda.Kernel("kronecker_matmul.cu", "", (("PER_THREAD", "1"),)), "sm_80")

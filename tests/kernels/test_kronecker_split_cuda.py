@@ -1,15 +1,12 @@
-"""The CUDA kernel that splits blocks: compiled for devices, and run beside LAPACK, here or on a GPU."""
+"""The CUDA kernel that splits blocks, run beside LAPACK, here or on a GPU."""
 
 import numpy as np
 import pytest
-from chains import gaussian
-from emulator import THERE, compiled, emulator, nvrtc, on_device, on_host  # noqa: F401
+from chains import DTYPES, gaussian
+from emulator import THERE, emulator, on_device, on_host  # noqa: F401
 
-from fsmf.kernels import cuda
 from fsmf.kernels import kronecker_split_cuda as kernel
 from fsmf.kernels.kronecker_blocks import Blocks
-
-TYPES = {"float32": "float", "float64": "double", "complex64": "complex64", "complex128": "complex128"}
 
 CUTS = {
     "one block": Blocks(1, 17, 20, 1, 1, 1, 1),
@@ -55,7 +52,7 @@ def check(cut, V, X, Y, tails, slack):
     np.testing.assert_allclose(gram, np.broadcast_to(np.eye(r), gram.shape), atol=slack)
 
 
-@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", CUTS)
 def test_blocks_with_a_gap(name, dtype, emulator):  # noqa: F811
     cut = CUTS[name]
@@ -95,18 +92,3 @@ def test_what_does_not_pay_is_left_to_others(monkeypatch):
         assert kernel.split_by_kernel(np.zeros((1, cut.b, 1, cut.c)), cut) is None
     huge = Blocks(1, 400, 400, 1, 1, 1, 1)
     assert kernel.split_by_kernel(np.zeros((1, 400, 1, 400)), huge) is None
-
-
-@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc-cu12 is not installed")
-@pytest.mark.parametrize(("i", "dtype"), list(enumerate(TYPES)))
-def test_it_compiles_for_devices(i, dtype):
-    real = "float" if dtype in ("float32", "complex64") else "double"
-    defines = {
-        "NUMBER": TYPES[dtype],
-        "REAL": real,
-        "RANK": str(1 + i),
-        "MOST_STEPS": "60",
-        "TOLERANCE": "1e-9",
-    }
-    one = cuda.Kernel("kronecker_split.cu", "kronecker_split", tuple(defines.items()))
-    assert "warning" not in compiled(one, ("sm_80", "sm_90")[i % 2])

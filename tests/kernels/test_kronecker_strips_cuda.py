@@ -7,7 +7,6 @@ import pytest
 from chains import DTYPES, gaussian
 from cupy_on_host import RawModule, cupy, moved  # noqa: F401
 from devices import ON_GPU
-from emulator import compiled, nvrtc
 
 import fsmf
 from fsmf.kernels import cuda
@@ -131,27 +130,3 @@ def test_a_matrix_is_read_about_once(supports, order, most, monkeypatch, cupy): 
     assert math.isclose(F.error, expected.error, rel_tol=1e-6)
     kernels = 32 * (found[0].sectors_read + found[0].sectors_written)
     assert kernels + sum(moved.values()) <= most * A.nbytes, (found, moved)
-
-
-@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc-cu12 is not installed")
-@pytest.mark.parametrize(("i", "dtype"), list(enumerate(DTYPES)))
-def test_it_compiles_for_devices(i, dtype):
-    defines = {"SIDE": str(2 + i % 3), "LEVELS": str(1 + i % 2), "PACK": str(1 + i % 2), "KEPT": str(i % 2)}
-    types = cuda.number_types(np.dtype(dtype))
-    for name, file, own in (
-        ("kronecker_strips", "kronecker_strips.cu", (*types, *defines.items(), ("THREADS", "512"))),
-        ("best_pieces", "best_pieces.cu", types),
-        ("sums_of_squares", "frobenius.cu", (types[1], ("PACK", "2"))),
-    ):
-        assert "warning" not in compiled(cuda.Kernel(file, name, own), ("sm_80", "sm_90")[i % 2])
-
-
-@pytest.mark.skipif(nvrtc() is None, reason="the wheel nvidia-cuda-nvrtc-cu12 is not installed")
-def test_dyadic_strips_keep_to_registers():
-    own = {"SIDE": "2", "LEVELS": "2", "PACK": "4", "KEPT": "1", "THREADS": "1024"}
-    kernel = cuda.Kernel(
-        "kronecker_strips.cu",
-        "kronecker_strips",
-        (*cuda.number_types(np.dtype(np.float32)), *own.items()),
-    )
-    assert "0 bytes spill stores, 0 bytes spill loads" in compiled(kernel, "sm_90")
