@@ -121,3 +121,10 @@ def test_an_import_that_goes_up_is_seen(module, source):
 )
 def test_an_import_that_goes_down_is_welcome(module, source):
     assert complaints(source, module) == []
+
+
+def test_single_singular_vectors_are_scipys_alone():
+    """None of CuPy's ``svds``, which takes one matrix after another: blocks are split by kernels."""
+    named = [path for path in sorted(PACKAGE.rglob("*.py")) if "svds" in path.read_text(encoding="utf-8")]
+    assert [path.name for path in named] == ["truncated_svd.py"]
+    assert "cupy" not in named[0].read_text(encoding="utf-8")
