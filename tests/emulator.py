@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from devices import ON_GPU
 
-from fsmf.kernels import cuda
+from fsmf.kernels import cuda, kronecker_plan
 from fsmf.kernels.namespace import Space, space_named
 
 HERE = Path(__file__).parent
@@ -199,3 +199,21 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         patch.setattr(cuda, "address", lambda array: array.ctypes.data)
         patch.setattr(cuda, "read", np.array)
         yield found
+
+
+@pytest.fixture
+def only(monkeypatch):
+    """Let the planner take steps of one kind alone."""
+    all_steps = kronecker_plan._steps
+
+    def restrict(kind):
+        def steps(*arguments):
+            found = all_steps(*arguments)
+            return [one for one in found if one.step.kind == kind] or found
+
+        monkeypatch.setattr(kronecker_plan, "_steps", steps)
+        kronecker_plan.plan_steps.cache_clear()
+
+    yield restrict
+    monkeypatch.undo()
+    kronecker_plan.plan_steps.cache_clear()

@@ -5,9 +5,12 @@ import sys
 import types
 
 import numpy as np
+import oracles
 import pytest
 from chains import gaussian
+from cupy_on_host import cupy  # noqa: F401
 from devices import ANOTHER, ELSEWHERE, ON_GPU, back, on, spy  # noqa: F401
+from emulator import only  # noqa: F401
 from test_product import OPERATORS, every
 
 import fsmf
@@ -37,6 +40,32 @@ def test_products_stay_where_they_are(name, k, spy):  # noqa: F811
     assert not spy.seen  # planned once: nothing moves any more, in either direction
     for found, expected in ((y, D @ x), (w, z @ D), (v, D.conj().T @ z.T), (u, D.T @ z.T)):
         np.testing.assert_allclose(back(found), expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex128"])
+@pytest.mark.parametrize(
+    ("kind", "chain"),
+    [
+        ("chain", [(2**i, 2, 2, 2 ** (4 - i)) for i in range(5)]),
+        ("chain", [(2, 9, 5, 3)]),
+        ("factor", [(1, 4, 6, 9), (2, 9, 5, 3)]),
+        ("factor", [(2, 17, 33, 3)]),
+    ],
+)
+def test_kernels_take_transposes_and_adjoints(kind, chain, dtype, only, cupy):  # noqa: F811
+    """Of fused runs and of single factors, beside dense matrices, in both layouts."""
+    only(kind)
+    F = fsmf.Product(fsmf.Architecture(chain), [gaussian((a * b * c * d,), dtype) for a, b, c, d in chain])
+    D = oracles.chain_product(F.values, chain)
+    size = oracles.chain_product([abs(V) for V in F.values], chain)
+    G = F.to_device(cupy.asarray(np.ones(1)))
+    for there, E, bound in ((G.T, D.T, size.T), (G.H, D.conj().T, size.T), (G.conj(), D.conj(), size)):
+        for order in "CF":
+            x = np.asarray(gaussian((E.shape[1], 5), dtype, 1), order=order)
+            found = (there @ cupy.asarray(x)).get()
+            assert found.dtype == dtype
+            rounding = 4 * sum(b + c for _, b, c, _ in chain) * np.finfo(dtype).eps
+            assert (abs(found - E @ x) <= rounding * (bound @ abs(x))).all()
 
 
 @every

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 from devices import ON_GPU
-from emulator import THERE, emulator, on_device, on_host  # noqa: F401
+from emulator import THERE, emulator, on_device, on_host, only  # noqa: F401
 from sampling import in_turn
 from test_kronecker_matmul import CHAINS, Truth, gaussian, values_of
 
 from fsmf.errors import InputTypeError, ShapeError
-from fsmf.kernels import kronecker_plan
 from fsmf.kernels.kronecker_matmul_device import DeviceChain
 
 # What is stored, and the dtype of the values.
@@ -26,24 +25,6 @@ SOME = ["rank two", "not chainable", "sixteen neighbours", "kaleidoscope", "one 
 KINDS = ["chain", "factor", "matmul"]
 
 pytestmark = pytest.mark.usefixtures("emulator")
-
-
-@pytest.fixture
-def only(monkeypatch):
-    """Let the planner take steps of one kind alone."""
-    all_steps = kronecker_plan._steps
-
-    def restrict(kind):
-        def steps(*arguments):
-            found = all_steps(*arguments)
-            return [one for one in found if one.step.kind == kind] or found
-
-        monkeypatch.setattr(kronecker_plan, "_steps", steps)
-        kronecker_plan.plan_steps.cache_clear()
-
-    yield restrict
-    monkeypatch.undo()
-    kronecker_plan.plan_steps.cache_clear()
 
 
 def to_bfloat16(x):
