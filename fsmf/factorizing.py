@@ -206,7 +206,7 @@ def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | N
     _taking(solver, A)
     part = structure.whole if roots is None else Part.whole(structure, roots)
     measures, space = solver.measures(structure), space_of(A)
-    if measures and space.is_cupy and isinstance(solver, Hierarchical):
+    if space.is_cupy and isinstance(solver, Hierarchical) and solver.streams(structure):
         later = partial(_sound, A, part, solver, solver.begin(A, part))
         return Factorization.begun(structure.supports, space.dtype(A), cuda.on_this_stream(space, later))
     return _sound(A, part, solver, partial(solver.solve, A, part) if measures else None)

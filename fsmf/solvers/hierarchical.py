@@ -147,10 +147,15 @@ class Hierarchical:
         return None
 
     def measures(self, structure: Structure) -> bool:
+        """Return whether A is split without a look at its size, which need not be read before."""
+        alone = self.permutation is None and self.residual_terms == 1
+        return alone and self.rtol is None and structure.arrangement is not None
+
+    def streams(self, structure: Structure) -> bool:
         """Return whether one pass over A is all that it takes."""
-        one_pass = self.rtol is None and self.residual_terms == 1
-        if self.permutation is not None or not one_pass or structure.arrangement is None:
+        if not self.measures(structure):
             return False
+        assert structure.arrangement is not None
         return _plan(structure.arrangement.architecture, self.order, reduce=True).streams
 
     def predict(self, structure: Structure) -> Cost:
@@ -171,7 +176,7 @@ class Hierarchical:
     def begin(self, A: Any, part: Part) -> Callable[[], WholeSolution]:
         """Launch what solves the whole where A is; what is returned waits for it.
 
-        For structures that this solver measures; A must stay as it is until then.
+        For structures that this solver streams; A must stay as it is until then.
         """
         steps = self._solving(A, part)
         next(steps)
