@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from importlib import import_module
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,16 +141,9 @@ def measure(space: Space, scale: Scale, clock: Callable[[Probe], float]) -> Rate
             found[probe.name] = own / probe.work if probe.name == "launch" else probe.work / own
     # From the largest side down, and from the smallest rank up, as long as iteration is faster.
     wins = {name[1:]: seconds[name] <= seconds["r" + name[1:]] for name in seconds if name[:2] == "i "}
-    least, most = 2 * max(scale.sides), 0
-    for side in reversed(scale.sides):
-        if not wins[f" {side} 1"]:
-            break
-        least = side
-    for rank in scale.ranks:
-        if not wins[f" {scale.sides[-2]} {rank}"]:
-            break
-        most = rank
-    found |= {"least_side": least, "most_rank": max(1, most)}
+    sides = takewhile(lambda side: wins[f" {side} 1"], reversed(scale.sides))
+    ranks = takewhile(lambda rank: wins[f" {scale.sides[-2]} {rank}"], scale.ranks)
+    found |= {"least_side": min(sides, default=2 * max(scale.sides)), "most_rank": max(ranks, default=1)}
     attributes = space.device.attributes if space.device is not None else {}
     found["processors"] = attributes.get("MultiProcessorCount", ESTIMATES.processors)
     return ESTIMATES._replace(**found)

@@ -133,19 +133,13 @@ def _kept() -> dict[str, Any]:
 @cache
 def _rates(key: str) -> Rates:
     try:
-        known = _kept()
+        found = _kept().get(key, ESTIMATES._asdict())
+        sound = isinstance(found, dict) and set(found) == set(Rates._fields)
+        if not sound or not all(isinstance(x, int | float) and 0 < x < math.inf for x in found.values()):
+            raise ValueError(f"those of {key} in {_place()} are damaged")
+        return Rates(**found)
     except FileNotFoundError:
         return ESTIMATES
     except (OSError, ValueError, RuntimeError) as reason:
         logging.getLogger(__name__).warning("estimates take the place of measured rates: %s", reason)
         return ESTIMATES
-    if key not in known:
-        return ESTIMATES
-    found = known[key]
-    sound = isinstance(found, dict) and set(found) == set(Rates._fields)
-    if not sound or not all(isinstance(x, int | float) and 0 < x < math.inf for x in found.values()):
-        logging.getLogger(__name__).warning(
-            "estimates take the place of measured rates: those of %s in %s are damaged", key, _place()
-        )
-        return ESTIMATES
-    return Rates(**found)

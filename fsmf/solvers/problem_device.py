@@ -30,30 +30,22 @@ _PORTIONS, _ITERATIONS = 16, 5
 
 @dataclass(frozen=True, eq=False)
 class DevicePairProblem:
-    """Minimise ``‖A − X Y‖² + ridge (‖X‖² + ‖Y‖²)`` on two supports, on a device.
+    """The twin of `PairProblem` on a device.
 
     Attributes
     ----------
     A : array, shape (m, n)
         The part's matrix, zero out of reach, in double precision.
-    eps : float
-        Rounding of the user's dtype, in which the factors will be stored.
     norm : float
         ‖A‖_F.
-    part : Part
-        The part.
     space : Space
         Where everything is.
-    left, right : Support
-        Supports of X (m × r) and of Y (r × n).
     places : tuple of two arrays
         Where the entries of the supports are in X and in Y, laid out row by row.
     rows, columns : DeviceRows
         Least squares for the rows of X and for the columns of Y.
-    ridge : float
-        Weight of the squared factor norms.
-    exponent : int
-        The matrix is that of the user divided by ``2**exponent``.
+    eps, part, left, right, ridge, exponent
+        As of `PairProblem`.
     """
 
     A: Array
