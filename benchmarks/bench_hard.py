@@ -10,6 +10,7 @@ All clocks count processor time of one thread: the race is fair on a machine tha
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import multiprocessing
@@ -246,7 +247,8 @@ def contenders() -> dict[str, Contender]:
     if optional("torch"):
         found["torch Adam, lr=0.03"] = adam(0.03)
     if optional("pyfaust.fact"):
-        found |= {f"pyfaust palm4msa, backend={backend}": palm(backend) for backend in (2016, 2020)}
+        for backend, start in itertools.product((2016, 2020), ("random", "default")):
+            found[f"pyfaust palm4msa, backend={backend}, {start} start"] = palm(backend, start=start)
     return found
 
 
