@@ -20,7 +20,7 @@ from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
-from fsmf.solvers.palm import PALM
+from fsmf.solvers.palm import PALM, Candidate
 from fsmf.solvers.problem_blocks import block_stability, multiplied
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraints
@@ -37,6 +37,10 @@ _FOUND = 1e-9
 
 # Sweeps on the supports of each start; more are made on the best only.
 _TRIAL = 50
+
+# Starts that end this far from a product without noise, as a share of ‖A‖, have not found it: so many sweeps
+# are made on the supports of the best of them.
+_FAR, _BRIEF = 0.05, 5
 
 # Starts that end at so many times the best error are not worth a solver: their supports have settled.
 _HOPELESS = 1.5
@@ -59,14 +63,23 @@ def search_supports(
     checked_norm(A)
     dense = A.toarray() if sparse.issparse(A) else A
     dense = dense.astype(np.result_type(dense.dtype, np.float64), copy=False)
-    starts, errors = [], []
+    starts, errors, norm = [], [], frobenius_norm(dense)
     lower_bound, explained = reachable(dense, constraints)
+    # A of so low a rank is such a product, or nothing that is near to one.
+    is_exact = not lower_bound and min(one.shape[1] for one in constraints[:-1] or constraints) < min(
+        dense.shape
+    )
+    spare: Candidate | None = None
     best: Factorization | None = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FsmfWarning)
         for candidate in searcher.candidates(dense, constraints):
             starts.append(candidate.start)
             errors.append(frobenius_norm(dense - multiplied(list(candidate.factors))))
+            if is_exact and errors[-1] > _FAR * norm:
+                # Its supports are not those sought: the best of such starts is given to a solver in the end.
+                spare = candidate if errors[-1] == min(errors) else spare
+                continue
             if best is not None and errors[-1] > _HOPELESS * best.error:
                 continue
             F = polished(A, candidate.factors, solvers, factorize, max_sweeps=_TRIAL)
@@ -75,8 +88,14 @@ def search_supports(
                 best = F
             if best.error <= explained:
                 break
-        assert best is not None
-        if best.status is Status.OUT_OF_BUDGET and not solvers:
+        if best is None:
+            assert spare is not None
+            best = polished(A, spare.factors, solvers, factorize, max_sweeps=_BRIEF)
+            errors[int(np.argmin(errors))] = best.error
+            if best.status is Status.OUT_OF_BUDGET:
+                # On other supports than these it would go on.
+                best.status = Status.SUPPORTS_OPEN
+        elif best.status is Status.OUT_OF_BUDGET and not solvers:
             best = polished(A, best.factors, (), factorize)
             errors[int(np.argmin(errors))] = best.error
     if best.status in _WARNINGS:

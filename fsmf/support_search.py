@@ -33,7 +33,8 @@ class SupportSearch:
         The starting points that were tried, in order.
     errors : tuple of float
         The error that each led to, in the units of A: after its supports were given to a solver, unless it
-        was half as large again as the best so far.
+        was half as large again as the best so far; of starts that are all far from a product without noise,
+        only the best is given to one.
     best : int
         Which start it was.
     stability : tuple of HTStability

@@ -19,8 +19,8 @@ Limits = tuple[Array, Array]
 # What a nonzero beyond the room of its group costs, where one within costs 1.
 _BEYOND = 2
 
-# Moves without a gain that end the search, and for how many, and up to how many more, a pair then rests.
-_PATIENCE, _REST, _MORE = 200, 5, 6
+# For how many moves, and up to how many more, a pair rests that was moved.
+_REST, _MORE = 5, 6
 
 # Under noise no component of the product grows beyond this share of its norm: errors would grow with it.
 _LARGEST = 1.0
@@ -38,6 +38,7 @@ def exchange(
     noise: tuple[Array, Array, float] | None = None,
     zero: float = 1e-9,
     max_moves: int = 1000,
+    patience: int = 200,
     compiled: bool = True,
 ) -> tuple[Array, Array, int]:
     """Move multiples of components within a product until it has few nonzeros, in the groups that have room.
@@ -61,6 +62,8 @@ def exchange(
         A sum of two numbers that is smaller than this share of their magnitudes is zero, too.
     max_moves : int
         Moves at most.
+    patience : int
+        Moves without a gain that end the search.
     compiled : bool
         Whether to use the compiled twin.
 
@@ -104,22 +107,24 @@ def exchange(
 
         XT, Y, beyond = exchanged(
             *(XT, Y, *own, *levels, largest_piece, deviation),
-            *(zero, _BEYOND, max_moves, _PATIENCE, _REST, _MORE, _LEAST, _MOST),
+            *(zero, _BEYOND, max_moves, patience, _REST, _MORE, _LEAST, _MOST),
         )
     elif beyond:
-        XT, Y, beyond = _exchanged(XT, Y, own, levels, (largest_piece, deviation), zero, max_moves)
+        XT, Y, beyond = _exchanged(
+            XT, Y, own, levels, (largest_piece, deviation), zero, (max_moves, patience)
+        )
     return XT.T, Y, int(beyond)
 
 
 def _exchanged(
-    XT: Array, Y: Array, own: Any, levels: Any, most: tuple[float, float], zero: float, max_moves: int
+    XT: Array, Y: Array, own: Any, levels: Any, most: tuple[float, float], zero: float, moves: tuple[int, int]
 ) -> tuple[Array, Array, int]:
     """The plain search: every move is made, and counted afresh."""
     r = len(XT)
     rests, idle = np.zeros((r, r), int), 0
     least = _price(XT, *own[:2]) + _price(Y, *own[2:])
     best, first = (XT, Y), XT.T @ Y
-    for move in range(max_moves):
+    for move in range(moves[0]):
         found: tuple[int, int, int, Any, Array, Array] | None = None
         for i, j, c in _moves(XT, Y):
             trial = XT.copy(), Y.copy()
@@ -141,7 +146,7 @@ def _exchanged(
             near = np.linalg.norm(XT.T @ Y - first) <= most[1]
             if near and not _beyond(XT, *own[:2]) + _beyond(Y, *own[2:]):
                 return XT, Y, 0
-        if idle == _PATIENCE:
+        if idle == moves[1]:
             break
     return *best, _beyond(best[0], *own[:2]) + _beyond(best[1], *own[2:])
 

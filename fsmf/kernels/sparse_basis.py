@@ -114,7 +114,9 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float 
         # One direction has one basis; of all there is, unit vectors are the sparsest.
         Z = rows if r < 2 else np.eye(len(rows), dtype=A.dtype) * s[0]
     else:
-        Q = _exact(rows, _normals(rows, _DRAWS * r + _MORE, zero, rng), zero)
+        Q = _exact(
+            rows, _normals(rows, _DRAWS * r + _MORE, zero, rng), zero, _ZEROS if noise else _ZEROS[-1:]
+        )
         Z = rows @ Q
         size = np.abs(Z)
         score = np.log1p((size / zero) ** 2).sum(axis=0)
@@ -157,9 +159,9 @@ def _normals(rows: Array, number: int, zero: float, rng: np.random.Generator) ->
     return normals
 
 
-def _exact(rows: Array, Q: Array, zero: float) -> Array:
+def _exact(rows: Array, Q: Array, zero: float, limits: tuple[float, ...]) -> Array:
     """What is least where its entries are small, a unit column each, once; the limit is lowered in steps."""
-    for limit in _ZEROS:
+    for limit in limits:
         size = np.abs(rows @ Q)
         small = (size < np.maximum(zero, np.minimum(limit * zero, _SMALL * size.max(axis=0)))).T
         # Hundreds of candidates are small at a dozen different sets of places.

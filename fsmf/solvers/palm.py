@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ from fsmf.factorization import Certificate
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.sparse_basis import noise_level
 from fsmf.solvers.base import Cost
-from fsmf.solvers.problem_blocks import balance, block_gradient, multiplied, right_products
+from fsmf.solvers.problem_blocks import balance, block_gradient, multiplied, norm_bound, right_products
 from fsmf.solvers.problem_planted import planted_pair, planted_triple
 from fsmf.supports.constraints import Constraints, Free, OnSupport, Quotas
 from fsmf.supports.sizes import as_count
@@ -29,6 +29,9 @@ Array = NDArray[Any]
 
 # Sweeps between looks at the error, and how many looks without a gain of `rtol` end a start.
 _LOOK, _PATIENCE = 10, 2
+
+# The gain that starts ask for which hardly find what they seek.
+_LOOSE = 3e-3
 
 # Spaces of more dimensions are not searched for sparse vectors: too many sets of places would be needed.
 _MOST = 48
@@ -61,7 +64,8 @@ class PALM:
     Parameters
     ----------
     starts : int
-        Number of random starts.
+        Number of random starts. Of three factors without noise that were not found from both ends, the first
+        one that ends no lower than those before is the last.
     max_sweeps : int
         Sweeps over all factors, of each start.
     schedule : float
@@ -157,12 +161,22 @@ class PALM:
             only = (constraints[0].project(A),) if len(constraints) == 1 else tuple(zeros)
             yield Candidate("A itself", only)
             return
-        scale = norm ** (1 / len(constraints))
+        scale, least = norm ** (1 / len(constraints)), math.inf
+        inner = [one.shape[1] for one in constraints[:-1]]
+        # Where both ends did not tell three factors without noise, random starts hardly will.
+        is_lost = len(inner) == 2 and max(inner) <= _MOST and min(inner) < min(A.shape)
+        is_lost = is_lost and not noise_level(A, min(inner))
+        brief = replace(self, rtol=max(self.rtol, _LOOSE)) if is_lost else self
         for name, factors, schedule in self._starting_points(A / norm, constraints, rng):
-            factors = self._descended(A / norm, factors, constraints, schedule)
+            searcher = brief if schedule else self
+            factors = searcher._descended(A / norm, factors, constraints, schedule)
             yield Candidate(name, tuple(scale * X for X in factors))
             if self.max_seconds is not None and time.perf_counter() - began > self.max_seconds:
                 return
+            error = frobenius_norm(A / norm - multiplied(factors))
+            if is_lost and schedule and error >= least:
+                return
+            least = min(least, error)
 
     def _starting_points(
         self, A: Array, constraints: Constraints, rng: np.random.Generator
@@ -269,7 +283,7 @@ class PALM:
         left: Array | None = None
         for i, one in enumerate(constraints):
             X = factors[i] + self.inertia * (factors[i] - last[i])
-            gradient, step = block_gradient(A, left, X, rights[i])
+            gradient, step = block_gradient(A, left, X, rights[i], norm=norm_bound)
             new[i] = one.project(X - step * gradient)
             left = new[i] if left is None else left @ new[i]
         return new, factors

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fsmf.factorization import Status
 from fsmf.product_certificates import StationaryProduct
 from fsmf.solvers.base import WholeSolution
-from fsmf.solvers.problem_bound import best_cut
+from fsmf.solvers.problem_bound import NO_CUT, best_cut
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_sweep import LeastSquares
 from fsmf.solvers.problem_trail import LARGE, Clock, Trail
@@ -145,7 +145,8 @@ def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeS
     stored = [value.astype(problem.dtype) for value in run.values]
     values = [value.astype(problem.A.dtype) for value in stored]
     error = math.sqrt(problem.squared(problem.residual(values)))
-    cut, bound, blocks = best_cut(problem.A, structure.supports, problem.roots)
+    # Where nothing is left, no bound says more than zero.
+    cut, bound, blocks = NO_CUT if run.is_exact else best_cut(problem.A, structure.supports, problem.roots)
     outside = ~structure.supports.reached.toarray()
     out_of_reach = math.sqrt(problem.squared(outside * problem.A))
     certificate = StationaryProduct(

@@ -18,7 +18,7 @@ from fsmf.supports.layout import Index, IndexLists
 from fsmf.supports.support import Supports
 from fsmf.tractability import Structure
 
-__all__ = ["best_bound", "best_cut"]
+__all__ = ["NO_CUT", "best_bound", "best_cut"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
@@ -39,6 +39,9 @@ _DEPTH, _FOLLOWED = 8, 3
 
 # Cuts must gain more than this, relatively: sums of squared singular values are that precise.
 _GAIN = 1e-9
+
+# What `best_cut` returns where no block bounds anything.
+NO_CUT = 0, 0.0, DisjointBlocks.union([])
 
 
 def best_bound(
@@ -186,7 +189,7 @@ def best_cut(A: Array, supports: Supports, roots: Array | None = None) -> tuple[
     blocks : DisjointBlocks
         The blocks.
     """
-    best = 0, 0.0, DisjointBlocks.union([])
+    best = NO_CUT
     for s in range(1, len(supports)):
         structure = Structure(supports.cut(s))
         if structure.classes.complete.all():

@@ -25,6 +25,9 @@ _FAR = 30.0
 # How often the components of all neighbours exchange multiples, of three factors.
 _PASSES = 3
 
+# Moves without a gain that end an exchange of two factors; and one of three, which comes back.
+_PATIENCE, _BRIEF = 200, 60
+
 
 def planted_pair(
     A: Array, constraints: Constraints, rng: np.random.Generator, *, noise: float, turned: bool
@@ -110,14 +113,26 @@ def _exchanged(
     if len(quotas) < len(factors):
         return factors
     rooms = [own.room for own in quotas]
-    # Two neighbours that both have room may leave too much to the third: all are made sparse first.
-    none = [[np.zeros_like(room) for room in rooms]] * _PASSES
-    for limits in [rooms] if len(factors) == 2 else [*none, *[rooms] * _PASSES]:
+    if len(factors) == 2:
+        phases = [(rooms, 1, _PATIENCE)]
+    else:
+        # Two neighbours that both have room may leave too much to the third: all are made sparse first.
+        none = [np.zeros_like(room) for room in rooms]
+        phases = [(none, _PASSES, _BRIEF), (rooms, _PASSES, _BRIEF)]
+    for limits, passes, patience in phases:
         groups = [(found.group, room) for found, room in zip(quotas, limits, strict=True)]
-        for i, noise in enumerate(levels):
-            own = groups[i], groups[i + 1]
-            around = (*noise, deviation) if deviation else None
-            factors[i], factors[i + 1], _ = exchange(factors[i], factors[i + 1], *own, noise=around)
+        idle = 0
+        for i in [*range(len(levels))] * passes:
+            around = (*levels[i], deviation) if deviation else None
+            X, Y, _ = exchange(
+                factors[i], factors[i + 1], groups[i], groups[i + 1], noise=around, patience=patience
+            )
+            stays = np.array_equal(X, factors[i]) and np.array_equal(Y, factors[i + 1])
+            factors[i], factors[i + 1] = X, Y
+            # What no neighbours change is the end.
+            idle = idle + 1 if stays else 0
+            if idle == len(levels):
+                break
     balance(factors)
     return factors
 

@@ -11,7 +11,7 @@ from scipy import sparse
 
 import fsmf
 from fsmf.errors import InputError, InputTypeError, OptionError, RefusedError, ShapeError
-from fsmf.solvers.problem_blocks import block_stability
+from fsmf.solvers.problem_blocks import block_stability, norm_bound
 from fsmf.supports.constraints import Constraints
 
 
@@ -171,6 +171,40 @@ def test_three_factors_are_found_from_both_ends(ends):
             assert F.search.starts == ("sparse columns and rows",)
             tried += 1
     assert tried >= 3
+
+
+def test_a_search_without_hope_ends_early():
+    """A singular middle factor: nobody finds those. The best start is kept, and the status is honest."""
+    constraints = [fsmf.ColumnSparse((32, 8), 4), fsmf.ColumnSparse((8, 8), 3), fsmf.RowSparse((8, 32), 4)]
+    rng = np.random.default_rng(0)
+    X, Y, Z = (one.places(rng.random(one.shape)) * rng.standard_normal(one.shape) for one in constraints)
+    Y[:, -1] = Y[:, 0]
+    A = X @ Y @ Z
+    F = solve(A, constraints, solver=fsmf.PALM(starts=40))
+    assert F.status is fsmf.Status.SUPPORTS_OPEN
+    assert not F.search.settled
+    random = F.search.errors[1:]
+    assert 1 <= len(random) < 10
+    ends = [
+        np.linalg.norm(A - np.linalg.multi_dot(start.factors))
+        for start in fsmf.PALM(starts=40).candidates(A, Constraints(constraints))
+    ]
+    assert np.all(np.diff(ends[:-1]) < 0)
+    assert ends[-1] >= min(ends[:-1])
+    assert F.error <= min(ends)
+    # Under noise, or with two factors, as many starts are made as asked for.
+    noisy = A + 1e-6 * rng.standard_normal(A.shape)
+    assert len([*fsmf.PALM(starts=3, max_sweeps=1).candidates(noisy, Constraints(constraints))]) == 7
+
+
+def test_bound_on_norms():
+    rng = np.random.default_rng(0)
+    for r in (1, 2, 7, 30):
+        X = rng.standard_normal((r, r)) * 10.0 ** rng.uniform(-3, 3, r)
+        for gram in (X.T @ X, np.eye(r), 1e-150 * X.T @ X):
+            exact = np.linalg.norm(gram, 2)
+            assert (1 - 1e-12) * exact <= norm_bound(gram) <= (1 + 1e-12) * r ** (1 / 16) * exact
+    assert norm_bound(np.zeros((3, 3))) == 0
 
 
 def test_three_factors():
