@@ -22,6 +22,7 @@ from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM, Candidate
 from fsmf.solvers.problem_blocks import block_stability, multiplied
+from fsmf.solvers.problem_trail import Clock
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
@@ -71,6 +72,7 @@ def search_supports(
     )
     spare: Candidate | None = None
     best: Factorization | None = None
+    clock = Clock(0.0, searcher.max_seconds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FsmfWarning)
         for candidate in searcher.candidates(dense, constraints):
@@ -88,6 +90,7 @@ def search_supports(
                 best = F
             if best.error <= explained:
                 break
+        was_cut_short = clock.is_over()
         if best is None:
             assert spare is not None
             best = polished(A, spare.factors, solvers, factorize, max_sweeps=_BRIEF)
@@ -98,14 +101,14 @@ def search_supports(
         elif best.status is Status.OUT_OF_BUDGET and not solvers:
             best = polished(A, best.factors, (), factorize)
             errors[int(np.argmin(errors))] = best.error
+    settled = len(constraints) == 1 or best.error <= max(explained, _FOUND * best.norm)
+    if not settled and best.status in (*_SETTLED_ON_SUPPORTS, Status.SUPPORTS_OPEN):
+        best.status = Status.OUT_OF_BUDGET if was_cut_short else Status.SUPPORTS_OPEN
     if best.status in _WARNINGS:
         warn_caller(
             f"{best.status.value}, on the supports that were found; see Factorization.search",
             _WARNINGS[best.status],
         )
-    settled = len(constraints) == 1 or best.error <= max(explained, _FOUND * best.norm)
-    if not settled and best.status in _SETTLED_ON_SUPPORTS:
-        best.status = Status.SUPPORTS_OPEN
     factors = tuple(X.toarray().astype(dense.dtype) for X in best.factors)
     best.search = SupportSearch(
         constraints=tuple(constraints),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import fsmf
-from fsmf.errors import InputError, InputTypeError, OptionError, RefusedError, ShapeError
+from fsmf.errors import ConvergenceWarning, InputError, InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.solvers.problem_blocks import block_stability, norm_bound
 from fsmf.supports.constraints import Constraints
 
@@ -306,8 +306,10 @@ def test_options_and_bad_input():
     ):
         with pytest.raises(OptionError):
             fsmf.PALM(**options)
-    short = solve(A + 1, constraints, solver=fsmf.PALM(max_seconds=0))
+    with pytest.warns(ConvergenceWarning, match="out of budget"):
+        short = fsmf.factorize(A + 1, constraints, solver=fsmf.PALM(max_seconds=0))
     assert len(short.search.starts) == 1
+    assert short.status is fsmf.Status.OUT_OF_BUDGET
     with pytest.raises(ShapeError, match="must agree"):
         fsmf.factorize(np.ones((6, 7)), constraints)
     with pytest.raises(ShapeError, match="chain"):
