@@ -54,9 +54,9 @@ class RankBelow(CurveProof):
     >>> columns = [[1, 1, 0, 1], [1, 1, 0, 0], [0, 1, 1, 1], [1, 1, 1, 1]]
     >>> found = find_rank_below(fsmf.pair(rows, columns))
     >>> found.matrix().toarray()
-    array([[0., 0., 0., 1.],
-           [0., 0., 0., 1.],
+    array([[1., 0., 0., 0.],
            [1., 0., 0., 0.],
+           [0., 0., 0., 1.],
            [0., 1., 1., 0.]])
     >>> bool(found.verify())
     True
