@@ -29,7 +29,7 @@ def waits(monkeypatch):
     return seen
 
 
-CHAINS = {"strips": fsmf.butterfly(16), "blocks": fsmf.monarch(256, blocks=16)}
+CHAINS = {"strips": fsmf.butterfly(16), "blocks": fsmf.monarch(64, blocks=8)}
 
 
 def matrix(chain):
