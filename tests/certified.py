@@ -5,23 +5,24 @@ from small_patterns import DECIDED_BY
 
 import fsmf
 import fsmf.wellposedness.check as check
-from fsmf.wellposedness.below_targets import find_rank_below
-from fsmf.wellposedness.block_targets import find_rank_block
-from fsmf.wellposedness.tight_targets import find_rank_tight
+from fsmf.wellposedness.rank_below import RankBelow
+from fsmf.wellposedness.rank_block import RankBlock
+from fsmf.wellposedness.rank_limits import find_rank_limit
+from fsmf.wellposedness.rank_tight import RankTight
 
 
 def rank_tight():
     rng = np.random.default_rng(3)
     while True:
         supports = fsmf.pair(rng.random((5, 3)) < 0.6, rng.random((6, 3)) < 0.6)
-        proof = find_rank_tight(supports)
+        proof = find_rank_limit(supports, kinds=[RankTight])
         if proof:
             return fsmf.IllPosed(supports, proof)
 
 
 def rank_below():
     supports = fsmf.random_supports(8, 8, components=8, density=0.7, rng=2)
-    return fsmf.IllPosed(supports, find_rank_below(supports))
+    return fsmf.IllPosed(supports, find_rank_limit(supports, kinds=[RankBelow]))
 
 
 def rank_block():
@@ -29,7 +30,7 @@ def rank_block():
     left, right = np.ones((2, 4, 3), dtype=bool)
     left[0, 1] = left[1, 2] = right[3, 1] = right[2, 2] = False
     supports = fsmf.pair(left, right)
-    return fsmf.IllPosed(supports, find_rank_block(supports))
+    return fsmf.IllPosed(supports, find_rank_limit(supports, kinds=[RankBlock]))
 
 
 def in_groups():

@@ -9,20 +9,18 @@ misses in part. Y is excluded by a slot u w in the same way, of the same exchang
 
 from __future__ import annotations
 
-from time import thread_time
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from fsmf.supports.support import Supports
-from fsmf.wellposedness.rank_below import Block, RankBelow
-from fsmf.wellposedness.slots import Bools, Places, assigned, exchanged, joining, live_places, slot_curve
+from fsmf.wellposedness.rank_below import Block
+from fsmf.wellposedness.slots import Bools, Places, Target, assigned, exchanged, joining
 
-__all__ = ["find_rank_below"]
+__all__ = ["below_targets"]
 
-# How many targets are, how often few rows are looked for, up to how many rows
-# all pairs are, and how many exchanges may make a slot.
-_TRIES, _DRAWS, _ROWS, _EXCHANGES = 1000, 5, 64, 3
+# How often few rows are looked for, up to how many rows all pairs are, and how many exchanges make a slot.
+_DRAWS, _ROWS, _EXCHANGES = 5, 64, 3
 
 
 # Rows and columns that a slot has.
@@ -40,54 +38,19 @@ class _End(NamedTuple):
         return tuple(rows[0] for rows, _ in self.needs), tuple(columns[0] for _, columns in self.needs)
 
 
-def find_rank_below(
-    supports: Supports, deadline: float = float("inf"), *, tries: int = _TRIES
-) -> RankBelow | None:
-    """Look for a limit of a rank one below the number of components that is no product, whatever X and Y are.
-
-    Parameters
-    ----------
-    supports : Supports
-        A pair.
-    deadline : float
-        When to give up, on the clock of `time.thread_time`.
-    tries : int
-        How many targets to try.
-
-    Returns
-    -------
-    RankBelow or None
-        None says nothing.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> find_rank_below(fsmf.low_rank(4, rank=2)) is None
-    True
-    """
-    places = live_places(supports)
-    if places is None:
-        return None
-    R, C, live = places
-    if len(live) < 3 or min(len(R), len(C)) < len(live) - 1:
-        return None
-    rng = np.random.default_rng(0)
+def below_targets(R: Bools, C: Bools, rng: np.random.Generator) -> Iterator[Target | None]:
+    """Yield targets with the blocks that exclude X and Y, None for a try that gives none."""
+    r = R.shape[1]
+    if r < 3 or min(len(R), len(C)) < r - 1:
+        return
     sides = ((R, C), (C, R))
     promising = [_promising(*side, rng) for side in sides]
-    if not all(promising):
-        return None
-    for _ in range(tries):
-        if thread_time() > deadline:
-            break
+    while all(promising):
         first, second = (
             _end(*side, *found[rng.integers(len(found))], rng)
             for side, found in zip(sides, promising, strict=True)
         )
-        found = _target(R, C, first, second, rng) if first and second else None
-        if first and second and found:
-            curve = slot_curve(supports, live, *found)
-            return RankBelow(curve, first.block, second.block[::-1])
-    return None
+        yield _target(R, C, first, second, rng) if first and second else None
 
 
 def _promising(R: Bools, C: Bools, rng: np.random.Generator) -> list[tuple[int, list[int] | None]]:
@@ -155,10 +118,7 @@ def _hitting(missed: Bools, free: Bools, rng: np.random.Generator) -> list[int] 
     return chosen
 
 
-def _target(
-    R: Bools, C: Bools, first: _End, second: _End, rng: np.random.Generator
-) -> tuple[Places, Places, list[tuple[int, int]]] | None:
-    """The rows and columns of all slots, and the components that are exchanged, or None."""
+def _target(R: Bools, C: Bools, first: _End, second: _End, rng: np.random.Generator) -> Target | None:
     (rows, at), (other_at, columns) = first.needs[0], second.needs[0][::-1]
     if set(other_at) <= set(rows) and set(at) <= set(columns):
         # One slot excludes both X and Y.
@@ -201,4 +161,4 @@ def _target(
         if held is None:
             return None
         places.update({s: [free[at]] for s, at in zip(rest, held, strict=True)})
-    return *chosen, exchanges
+    return Target(*chosen, exchanges, (first.block, second.block[::-1]))

@@ -9,72 +9,33 @@ nothing to the diagonal of these slots nor above it; one that misses d rows and 
 
 from __future__ import annotations
 
-from time import thread_time
+from collections.abc import Iterator
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.supports.support import Supports
-from fsmf.wellposedness.rank_block import RankBlock
-from fsmf.wellposedness.slots import Bools, Places, assigned, exchanged, joining, live_places, slot_curve
+from fsmf.wellposedness.slots import Bools, Places, Target, assigned, exchanged, joining
 
-__all__ = ["find_rank_block"]
+__all__ = ["block_targets"]
 
-# How many targets are, of how many sizes, and how many exchanges make a slot.
-_TRIES, _NUMBERS, _EXCHANGES = 200, 3, 12
+# Of how many sizes targets are, and how many exchanges make a slot.
+_NUMBERS, _EXCHANGES = 3, 12
 # How often a component that has all places of a slot is exchanged nevertheless.
 _ASIDE = 0.25
 
 
-def find_rank_block(
-    supports: Supports, deadline: float = float("inf"), *, tries: int = _TRIES
-) -> RankBlock | None:
-    """Look for a limit of the highest rank with a triangle that components cannot give a diagonal.
-
-    Parameters
-    ----------
-    supports : Supports
-        A pair.
-    deadline : float
-        When to give up, on the clock of `time.thread_time`.
-    tries : int
-        How many targets to try.
-
-    Returns
-    -------
-    RankBlock or None
-        None says nothing.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> find_rank_block(fsmf.low_rank(4, rank=2)) is None
-    True
-    """
-    places = live_places(supports)
-    if places is None:
-        return None
-    R, C, live = places
+def block_targets(R: Bools, C: Bools, rng: np.random.Generator) -> Iterator[Target | None]:
+    """Yield targets with the rows and columns of their triangles, None for a try that gives none."""
     m, r = R.shape
     missed = (~R).sum(axis=0) + (~C).sum(axis=0)
-    numbers = [N for N in range(1, r + 1) if (missed < N).sum() < N]
-    if not numbers or min(m, len(C)) < r:
-        return None
-    rng = np.random.default_rng(0)
-    for at in range(tries):
-        if thread_time() > deadline:
-            break
-        found = _target(R, C, numbers[at % min(len(numbers), _NUMBERS)], rng)
-        if found:
-            curve = slot_curve(supports, live, *found[:3])
-            return RankBlock(curve, *(tuple(places[s][0] for s in found[3]) for places in found[:2]))
-    return None
+    numbers = [N for N in range(1, r + 1) if (missed < N).sum() < N][:_NUMBERS]
+    if min(m, len(C)) >= r:
+        for number in cycle(numbers):
+            yield _target(R, C, number, rng)
 
 
-def _target(
-    R: Bools, C: Bools, number: int, rng: np.random.Generator
-) -> tuple[Places, Places, list[tuple[int, int]], list[int]] | None:
-    """The rows and columns of all slots, what is exchanged, and the slots of the triangle; or None."""
+def _target(R: Bools, C: Bools, number: int, rng: np.random.Generator) -> Target | None:
     r = R.shape[1]
     d, c = (~R).sum(axis=0), (~C).sum(axis=0)
     # In so many slots a component misses rows, in the others columns.
@@ -120,7 +81,8 @@ def _target(
         chosen.append(
             dict(zip(taken, hits, strict=True)) | {s: [left[at]] for s, at in zip(rest, held, strict=True)}
         )
-    return chosen[0], chosen[1], exchanges, taken
+    rows, columns = (tuple(places[s][0] for s in taken) for places in chosen)
+    return Target(chosen[0], chosen[1], exchanges, (rows, columns))
 
 
 def _hitting(

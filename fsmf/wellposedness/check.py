@@ -15,8 +15,6 @@ from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.rank_one import EquivalenceClasses, equivalence_classes
 from fsmf.supports.support import Supports
-from fsmf.wellposedness.below_targets import find_rank_below
-from fsmf.wellposedness.block_targets import find_rank_block
 from fsmf.wellposedness.chains import Chain, find_chain
 from fsmf.wellposedness.contractions import find_contracted
 from fsmf.wellposedness.joins import Joined, as_pair, join, reach
@@ -24,12 +22,9 @@ from fsmf.wellposedness.lifting import Lifted, lift
 from fsmf.wellposedness.minors import find_corner, find_minor, images_of, witness_of
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.proofs import Proof
-from fsmf.wellposedness.rank_below import RankBelow
-from fsmf.wellposedness.rank_block import RankBlock
-from fsmf.wellposedness.rank_tight import RankTight
+from fsmf.wellposedness.rank_limits import find_rank_limit
 from fsmf.wellposedness.search import Prover
 from fsmf.wellposedness.splits import Group, Split, restricted, split
-from fsmf.wellposedness.tight_targets import find_rank_tight
 from fsmf.wellposedness.two_class_limits import find_two_class_minor, limit_of_two_classes
 from fsmf.wellposedness.union_check import check_union
 from fsmf.wellposedness.unions import NoMember
@@ -282,7 +277,7 @@ def _check_whole(
             return IllPosed(supports, limit_of_two_classes(pattern, two, classes, supports))
     # Few components are mostly decided by small minors, whose targets are easier to look at.
     if pattern.rank > _FEW:
-        limit = _limit_of_high_rank(supports, deadline, tries=_GLANCE)
+        limit = find_rank_limit(supports, deadline, tries=_GLANCE)
         if limit:
             return IllPosed(supports, limit)
     # Where there are many components, looking for minors would take all the time.
@@ -290,7 +285,7 @@ def _check_whole(
     if minor:
         return IllPosed(supports, witness_of(minor, classes, supports))
     if pattern.rank > _LIBRARY:
-        limit = _limit_of_high_rank(supports, deadline)
+        limit = find_rank_limit(supports, deadline)
         if limit:
             return IllPosed(supports, limit)
         witness = find_contracted(supports, (thread_time() + deadline) / 2)
@@ -312,17 +307,6 @@ def _check_whole(
     open_questions = [*prover.open_questions, *plain.open_questions]
     question = min(open_questions, key=lambda q: (q.n_rows * q.n_columns, q.rank), default=None)
     return Undecided(supports, reason, _TRIED, question)
-
-
-def _limit_of_high_rank(
-    supports: Supports, deadline: float, **options: int
-) -> RankBlock | RankTight | RankBelow | None:
-    """A limit of the highest rank, or of one below, that is no product; None says nothing."""
-    for find in (find_rank_block, find_rank_tight, find_rank_below):
-        limit = find(supports, (thread_time() + deadline) / 2, **options)
-        if limit:
-            return limit
-    return None
 
 
 def _find_curve(

@@ -49,10 +49,10 @@ class RankBelow(CurveProof):
     Examples
     --------
     >>> import fsmf
-    >>> from fsmf.wellposedness.below_targets import find_rank_below
+    >>> from fsmf.wellposedness.rank_limits import find_rank_limit
     >>> rows = [[1, 1, 0, 0], [0, 0, 1, 1], [1, 1, 0, 1], [1, 0, 1, 1]]
     >>> columns = [[1, 1, 0, 1], [1, 1, 0, 0], [0, 1, 1, 1], [1, 1, 1, 1]]
-    >>> found = find_rank_below(fsmf.pair(rows, columns))
+    >>> found = find_rank_limit(fsmf.pair(rows, columns), kinds=[RankBelow])
     >>> found.matrix().toarray()
     array([[1., 0., 0., 0.],
            [1., 0., 0., 0.],

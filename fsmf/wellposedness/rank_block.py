@@ -47,8 +47,9 @@ class RankBlock(CurveProof):
     Examples
     --------
     >>> import fsmf
-    >>> from fsmf.wellposedness.block_targets import find_rank_block
-    >>> found = find_rank_block(fsmf.random_supports(8, 8, components=4, density=0.9, rng=13))
+    >>> from fsmf.wellposedness.rank_limits import find_rank_limit
+    >>> supports = fsmf.random_supports(8, 8, components=4, density=0.9, rng=13)
+    >>> found = find_rank_limit(supports, kinds=[RankBlock])
     >>> len(found.rows)
     2
     >>> bool(found.verify())

@@ -42,9 +42,9 @@ class RankTight(CurveProof):
     Examples
     --------
     >>> import fsmf
-    >>> from fsmf.wellposedness.tight_targets import find_rank_tight
+    >>> from fsmf.wellposedness.rank_limits import find_rank_limit
     >>> rows, columns = [[1, 0], [1, 1], [0, 1]], [[1, 0], [1, 1], [0, 1]]
-    >>> found = find_rank_tight(fsmf.pair(rows, columns))
+    >>> found = find_rank_limit(fsmf.pair(rows, columns), kinds=[RankTight])
     >>> bool(found.verify())
     True
     """

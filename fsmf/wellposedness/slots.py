@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,28 +26,26 @@ from fsmf.supports.support import Supports
 from fsmf.wellposedness.rational import RationalFunction
 from fsmf.wellposedness.witnesses import Witness
 
-__all__ = ["Bools", "Exchanges", "Places", "assigned", "exchanged", "joining", "live_places", "slot_curve"]
+__all__ = ["Bools", "Places", "Target", "assigned", "exchanged", "joining", "slot_curve"]
 
 Bools = NDArray[np.bool_]
 # By slot, rows of p or columns of q; of components k, l that are exchanged k stands for u w and l for z v.
 Places = dict[int, list[int]]
-Exchanges = Sequence[tuple[int, int]]
 # Coefficients by their powers of t, and a vector of such sums by place.
 _Laurent = dict[int, int]
 _Vector = dict[int, _Laurent]
 
-# Larger factors are not tried: exact ranks of the target would take too long.
-_PLACES = 40_000
 
+class Target(NamedTuple):
+    """The rows and columns of all slots, what is exchanged, and what shows that B is no product.
 
-def live_places(supports: Supports) -> tuple[Bools, Bools, NDArray[np.intp]] | None:
-    """Return the rows and columns of the components that have both, and their numbers; None if too many."""
-    left, right = supports
-    if left.shape[0] * left.shape[1] + right.shape[0] * right.shape[1] > _PLACES:
-        return None
-    R, C = left.toarray(), right.toarray().T
-    live = np.flatnonzero(R.any(axis=0) & C.any(axis=0))
-    return R[:, live], C[:, live], live
+    Exchanges come one after the other: of k, l slot u w is in place k, and z v in place l.
+    """
+
+    rows: Places
+    columns: Places
+    exchanges: Sequence[tuple[int, int]]
+    shown_by: tuple[Any, ...]
 
 
 def assigned(fits: Bools) -> Sequence[int] | None:
@@ -99,29 +98,24 @@ def joining(I: Bools, J: Bools, rng: np.random.Generator) -> tuple[int, int] | N
     return int(k), int(l)
 
 
-def slot_curve(
-    supports: Supports, live: NDArray[np.intp], rows: Places, columns: Places, exchanges: Exchanges
-) -> Witness:
+def slot_curve(supports: Supports, target: Target) -> Witness:
     """Return the target and the curve in exact rational functions, without an identity.
 
     Parameters
     ----------
     supports : Supports
-        A pair.
-    live : numpy.ndarray
-        The component that each number in `rows`, `columns` and `exchanges` means, shape ``(r,)``.
-    rows, columns : mapping of int to list of int
-        The rows of p and the columns of q for each slot.
-    exchanges : sequence of (int, int)
-        What is exchanged, one after the other: of k, l slot u w is in place k, and z v in place l.
+        A pair, whose components all have rows and columns.
+    target : Target
+        What the curve tends to.
 
     Returns
     -------
     Witness
         On the supports.
     """
-    left, right = (support.toarray() for support in supports)
-    held = [(left[:, live], right[live].T)]
+    left, right = supports
+    rows, columns, exchanges, _ = target
+    held = [(left.toarray(), right.toarray().T)]
     for k, l in exchanges:
         held.append(exchanged(*held[-1], k, l))
     x, y = ({s: {at: {0: 1} for at in places[s]} for s in places} for places in (rows, columns))
@@ -134,10 +128,10 @@ def slot_curve(
         z_k, w_k = ({at: f for at, f in whole.items() if not on[at, l]} for whole, on in ((z, R), (w, C)))
         x[l], y[l] = _sum((u, 1, 0), (z_l, 1, N)), _sum((v, 1, -N), (w_l, 1, 0))
         x[k], y[k] = _sum((u, -1, 0), (z_k, 1, N)), _sum((v, 1, -N), (w_k, -1, 0))
-    target = sorted((i, j, Fraction(1)) for s in rows for i in rows[s] for j in columns[s])
-    X = sorted((i, int(live[c]), _rational(f)) for c, vector in x.items() for i, f in vector.items())
-    Y = sorted((int(live[c]), j, _rational(f)) for c, vector in y.items() for j, f in vector.items())
-    return Witness(supports[0], supports[1], tuple(target), tuple(X), tuple(Y), ())
+    B = sorted((i, j, Fraction(1)) for s in rows for i in rows[s] for j in columns[s])
+    X = sorted((i, c, _rational(f)) for c, vector in x.items() for i, f in vector.items())
+    Y = sorted((c, j, _rational(f)) for c, vector in y.items() for j, f in vector.items())
+    return Witness(left, right, tuple(B), tuple(X), tuple(Y), ())
 
 
 def _lowest(vector: _Vector) -> int:

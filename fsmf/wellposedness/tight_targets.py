@@ -12,20 +12,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from time import thread_time
 from typing import NamedTuple
 
 import numpy as np
 
-from fsmf.supports.support import Supports
-from fsmf.wellposedness.rank_tight import RankTight
-from fsmf.wellposedness.slots import Bools, Places, assigned, live_places, slot_curve
+from fsmf.wellposedness.slots import Bools, Places, Target, assigned
 
-__all__ = ["find_rank_tight"]
+__all__ = ["tight_targets"]
 
-# How many ways to choose slots are tried, how many pairs that share slots for each set of components, and how
-# often the same choice, of one component and of more, as sets of rows are found at random.
-_TRIES, _PAIRS = 300, 4
+# How many pairs that share slots are tried for each set of components, and how often the same choice, of one
+# component and of more, as sets of rows are found at random.
+_PAIRS = 4
 _REPEATS = (1, 3)
 
 
@@ -38,46 +35,11 @@ class _Choice(NamedTuple):
     within: int | None
 
 
-def find_rank_tight(
-    supports: Supports, deadline: float = float("inf"), *, tries: int = _TRIES
-) -> RankTight | None:
-    """Look for a limit of the highest rank that leaves some components too few directions.
-
-    Parameters
-    ----------
-    supports : Supports
-        A pair.
-    deadline : float
-        When to give up, on the clock of `time.thread_time`.
-    tries : int
-        How many choices of slots to try.
-
-    Returns
-    -------
-    RankTight or None
-        None says nothing.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> find_rank_tight(fsmf.lu(4)).members
-    (2, 3)
-    """
-    places = live_places(supports)
-    if places is None:
-        return None
-    R, C, live = places
-    if min(len(R), len(C)) < len(live):
-        return None
-    rng = np.random.default_rng(0)
-    for tried, choice in enumerate(_choices(R, C, rng)):
-        if tried == tries or thread_time() > deadline:
-            break
-        found = _slots(R, C, choice, rng)
-        if found:
-            curve = slot_curve(supports, live, *found, [(choice.k, choice.l)])
-            return RankTight(curve, tuple(live[list(choice.members)].tolist()))
-    return None
+def tight_targets(R: Bools, C: Bools, rng: np.random.Generator) -> Iterator[Target | None]:
+    """Yield targets with the components that are left too few directions, None for a try that gives none."""
+    if min(len(R), len(C)) >= R.shape[1]:
+        for choice in _choices(R, C, rng):
+            yield _target(R, C, choice, rng)
 
 
 def _choices(R: Bools, C: Bools, rng: np.random.Generator) -> Iterator[_Choice]:
@@ -112,8 +74,7 @@ def _choices(R: Bools, C: Bools, rng: np.random.Generator) -> Iterator[_Choice]:
                     yield choice
 
 
-def _slots(R: Bools, C: Bools, choice: _Choice, rng: np.random.Generator) -> tuple[Places, Places] | None:
-    """The rows and the columns of each slot, or None."""
+def _target(R: Bools, C: Bools, choice: _Choice, rng: np.random.Generator) -> Target | None:
     members, k, l, within = choice
     r = R.shape[1]
     allowed = []
@@ -142,7 +103,7 @@ def _slots(R: Bools, C: Bools, choice: _Choice, rng: np.random.Generator) -> tup
         if given is None:
             return None
         taken.update({s: [free[at]] for s, at in zip(rest, given, strict=True)})
-    return chosen if _is_tight(R, C, chosen, members) else None
+    return Target(*chosen, [(k, l)], (members,)) if _is_tight(R, C, chosen, members) else None
 
 
 def _hitting(missed: Bools, at_most: int, rng: np.random.Generator) -> list[list[int]]:

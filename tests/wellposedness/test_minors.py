@@ -11,8 +11,8 @@ from fsmf.wellposedness.elimination import Attainable, Unattainable, is_attainab
 from fsmf.wellposedness.library import minimal_patterns
 from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
 from fsmf.wellposedness.pattern import Pattern
+from fsmf.wellposedness.rank_limits import find_rank_limit
 from fsmf.wellposedness.rank_tight import RankTight
-from fsmf.wellposedness.tight_targets import find_rank_tight
 
 
 def has_corner(supports):
@@ -72,7 +72,7 @@ def rank_tight_examples():
     for _ in range(60):
         m, n, r = rng.integers([4, 4, 2], [8, 8, 4])
         supports = fsmf.pair(rng.random((m, r)) < 0.6, rng.random((n, r)) < 0.6)
-        found = find_rank_tight(supports)
+        found = find_rank_limit(supports, kinds=[RankTight])
         if found:
             yield supports, found
 
@@ -98,7 +98,7 @@ def test_closed_patterns_are_not_proved_ill_posed_by_ranks():
     for sides in orbits(3, 3, 2):
         supports = supports_of(*sides, 2)
         pattern = Pattern.of(supports)
-        if find_rank_tight(supports):
+        if find_rank_limit(supports, kinds=[RankTight]):
             assert find_corner(pattern) or find_minor(pattern), sides
 
 
@@ -132,7 +132,7 @@ def test_exact_membership_agrees_with_ranks():
 def test_dense_supports_with_fewer_components_than_rows_are_ill_posed(n, r, density):
     rng = np.random.default_rng(n)
     supports = fsmf.pair(rng.random((n, r)) < density, rng.random((n, r)) < density)
-    found = find_rank_tight(supports)
+    found = find_rank_limit(supports, kinds=[RankTight])
     assert found is not None
     assert found.verify()
     # Followed in floating point, the error falls with t, and the factors grow with 1/t.
@@ -154,4 +154,4 @@ def test_full_factors_leave_no_component_short():
         right[np.arange(min(right.shape)), np.arange(min(right.shape))] = True
         left = np.asarray(left, dtype=bool)
         left[0] = True
-        assert find_rank_tight(fsmf.as_supports([left, right]), tries=60) is None
+        assert find_rank_limit(fsmf.as_supports([left, right]), tries=60, kinds=[RankTight]) is None

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import fsmf
-from fsmf.wellposedness.below_targets import find_rank_below
 from fsmf.wellposedness.elimination import Attainable, Unattainable, is_attainable
 from fsmf.wellposedness.rank_below import RankBelow
+from fsmf.wellposedness.rank_limits import find_rank_limit
 
 
 def examples(number, *, sides, components, seed):
@@ -17,7 +17,7 @@ def examples(number, *, sides, components, seed):
         m, n = rng.integers(*sides, 2)
         r = int(rng.integers(*components))
         supports = fsmf.pair(rng.random((m, r)) < 0.75, rng.random((n, r)) < 0.75)
-        proof = find_rank_below(supports, tries=50)
+        proof = find_rank_limit(supports, tries=50, kinds=[RankBelow])
         if proof:
             found.append((supports, proof))
     return found
@@ -53,7 +53,7 @@ def test_closed_patterns_have_no_such_limit():
         supports = fsmf.pair(rng.random((m, r)) < 0.85, rng.random((n, r)) < 0.85)
         if isinstance(fsmf.check_well_posedness(supports, max_seconds=0.05), fsmf.WellPosed):
             closed += 1
-            assert find_rank_below(supports, tries=100) is None, supports
+            assert find_rank_limit(supports, tries=100, kinds=[RankBelow]) is None, supports
 
 
 @pytest.mark.parametrize("seed", [2, 3, 10, 17, 19])
@@ -70,7 +70,7 @@ def test_components_with_all_rows_need_slots_of_their_own():
     for _ in range(80):
         left, right = rng.random((9, 4)) < 0.8, rng.random((9, 4)) < 0.8
         left[:, 0] = True
-        found = find_rank_below(fsmf.pair(left, right), tries=50)
+        found = find_rank_limit(fsmf.pair(left, right), tries=50, kinds=[RankBelow])
         if found and len(found.left[0]) > 1:
             several += 1
             assert found.verify()
@@ -79,4 +79,4 @@ def test_components_with_all_rows_need_slots_of_their_own():
 
 def test_time_is_kept():
     supports = fsmf.random_supports(8, 8, components=8, density=0.7, rng=2)
-    assert find_rank_below(supports, deadline=-1.0) is None
+    assert find_rank_limit(supports, deadline=-1.0, kinds=[RankBelow]) is None

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 import fsmf
-from fsmf.wellposedness.block_targets import find_rank_block
 from fsmf.wellposedness.elimination import Attainable, Unattainable, is_attainable
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.peeling import find_peeling
 from fsmf.wellposedness.rank_block import RankBlock
+from fsmf.wellposedness.rank_limits import find_rank_limit
 
 
 def drawn(rng, sides, components, density):
@@ -22,7 +22,7 @@ def test_every_proof_verifies_and_its_curve_tends_to_the_target():
     several = 0
     for _ in range(60):
         supports = drawn(rng, (4, 9), (2, 5), 0.8)
-        found = find_rank_block(supports, tries=40)
+        found = find_rank_limit(supports, tries=40, kinds=[RankBlock])
         if found:
             several += len(found.rows) > 1
             assert found.supports == supports
@@ -40,7 +40,7 @@ def test_exact_membership_agrees():
     settled = 0
     for _ in range(40):
         supports = drawn(rng, (3, 6), (2, 4), 0.75)
-        found = find_rank_block(supports, tries=40)
+        found = find_rank_limit(supports, tries=40, kinds=[RankBlock])
         if found:
             answer = is_attainable(found.matrix(), supports, max_seconds=0.2)
             assert not isinstance(answer, Attainable)
@@ -55,7 +55,7 @@ def test_closed_patterns_have_no_such_limit():
         supports = drawn(rng, (3, 8), (2, 6), 0.85)
         if isinstance(fsmf.check_well_posedness(supports, max_seconds=0.05), fsmf.WellPosed):
             closed += 1
-            assert find_rank_block(supports, tries=30) is None, supports
+            assert find_rank_limit(supports, tries=30, kinds=[RankBlock]) is None, supports
 
 
 @pytest.mark.parametrize("components", [4, 6])
@@ -73,7 +73,7 @@ def test_with_room_it_decides_whatever_peeling_does_not(components):
         supports = fsmf.pair(left, right)
         peeled = find_peeling(Pattern.of(supports)) is not None
         decided[peeled] += 1
-        found = find_rank_block(supports)
+        found = find_rank_limit(supports, kinds=[RankBlock])
         assert (found is None) == peeled
         assert peeled or found.verify()
 
@@ -88,7 +88,7 @@ def test_dense_supports_are_decided(size):
 
 
 def test_what_it_cannot_show():
-    assert find_rank_block(fsmf.low_rank(5, rank=3)) is None
+    assert find_rank_limit(fsmf.low_rank(5, rank=3), kinds=[RankBlock]) is None
     # One component that misses a row and a column makes all matrices there are on its rectangle.
-    assert find_rank_block(fsmf.pair([[0], [1], [1]], [[1], [0], [1]])) is None
-    assert find_rank_block(fsmf.lu(4), deadline=-1.0) is None
+    assert find_rank_limit(fsmf.pair([[0], [1], [1]], [[1], [0], [1]]), kinds=[RankBlock]) is None
+    assert find_rank_limit(fsmf.lu(4), deadline=-1.0, kinds=[RankBlock]) is None

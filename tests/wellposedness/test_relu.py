@@ -13,6 +13,7 @@ from spoiling import spoiled
 
 import fsmf
 from fsmf.errors import FsmfError, InputTypeError, OptionError, ShapeError
+from fsmf.wellposedness.rank_limits import find_rank_limit
 from fsmf.wellposedness.rank_tight import RankTight
 from fsmf.wellposedness.relu import check_relu_well_posedness
 from fsmf.wellposedness.relu_verdicts import TrainingVerdict
@@ -103,9 +104,8 @@ def test_a_proof_by_ranks_carries_over():
     supports = fsmf.pair([[1, 0], [1, 1], [0, 1]], [[1, 0], [1, 1], [0, 1]])
     linear = fsmf.check_well_posedness(supports)
     from fsmf.wellposedness.relu import n_points_for
-    from fsmf.wellposedness.tight_targets import find_rank_tight
 
-    tight = replace(linear, proof=find_rank_tight(supports))
+    tight = replace(linear, proof=find_rank_limit(supports, kinds=[RankTight]))
     assert isinstance(tight.proof, RankTight)
     verdict = fsmf.TrainingIllPosed(tuple(supports), tight, n_points_for(tight))
     assert verdict.verify()
