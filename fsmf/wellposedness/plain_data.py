@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from fsmf.errors import FileFormatError
 from fsmf.supports.constraints import Constraint, Constraints, Free, OnSupport, RowColumnSparse
 from fsmf.supports.groups import GroupSparse
 from fsmf.supports.sparsity import NM, BlockSparse, ColumnSparse, KSparse, RowSparse
 from fsmf.supports.support import Support
 
-__all__ = ["constraints_from_list", "constraints_to_list", "support_from_dict", "support_to_dict"]
+__all__ = ["constraints_from_list", "constraints_to_list", "read_as", "support_from_dict", "support_to_dict"]
 
 _NUMBERED: dict[str, Any] = {
     kind.__name__: kind for kind in (BlockSparse, ColumnSparse, Free, KSparse, NM, RowColumnSparse, RowSparse)
 }
+
+
+@contextmanager
+def read_as(noun: str) -> Iterator[None]:
+    """Raise FileFormatError where something is missing, or cannot be read, of what the noun stands for."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError) as error:
+        raise FileFormatError(f"this is no {noun} as to_dict writes it: {error!r}") from error
 
 
 def support_to_dict(support: Support) -> dict[str, Any]:

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
-from fsmf.errors import FileFormatError, OptionError
+from fsmf.errors import OptionError
 from fsmf.supports.constraints import Constraint
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.plain_data import (
     constraints_from_list,
     constraints_to_list,
+    read_as,
     support_from_dict,
     support_to_dict,
 )
@@ -97,7 +98,7 @@ class TrainingVerdict:
         >>> fsmf.TrainingIllPosed.from_dict(verdict.to_dict()) == verdict
         True
         """
-        try:
+        with read_as("verdict"):
             layers: tuple[Layer, ...] = tuple(
                 constraints_from_list([layer["constraint"]])[0]
                 if "constraint" in layer
@@ -114,8 +115,6 @@ class TrainingVerdict:
             if data["verdict"] != TrainingWellPosed.answer:
                 raise ValueError(data["verdict"])
             return TrainingWellPosed(layers)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise FileFormatError(f"this is no verdict as to_dict writes it: {error!r}") from error
 
 
 @dataclass(frozen=True)

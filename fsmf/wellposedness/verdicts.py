@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NoReturn
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
-from fsmf.errors import FileFormatError
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.chains import Chain
@@ -21,6 +20,7 @@ from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.plain_data import (
     constraints_from_list,
     constraints_to_list,
+    read_as,
     support_from_dict,
     support_to_dict,
 )
@@ -326,7 +326,7 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
     >>> fsmf.verdict_from_dict(verdict.to_dict()) == verdict
     True
     """
-    try:
+    with read_as("verdict"):
         supports = _from_dict(data)
         if data["verdict"] == "WellPosed":
             (proof,) = (kind for kind in _PROOFS if kind.__name__.lower() in data)
@@ -342,8 +342,6 @@ def verdict_from_dict(data: Mapping[str, Any]) -> WellPosed | IllPosed | Undecid
             raise ValueError(data["verdict"])
         question = Pattern.from_dict(data["question"]) if data["question"] else None
         return Undecided(supports, str(data["reason"]), tuple(data["tried"]), question)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise FileFormatError(f"this is no verdict as to_dict writes it: {error!r}") from error
 
 
 def _to_dict(supports: Supports | Constraints) -> dict[str, Any]:

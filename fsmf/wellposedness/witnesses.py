@@ -21,7 +21,7 @@ import numpy as np
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
-from fsmf.errors import FileFormatError, InputError
+from fsmf.errors import InputError
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.identities import (
     Polynomial,
@@ -31,7 +31,7 @@ from fsmf.wellposedness.identities import (
     n_out_of_range,
     n_unknown,
 )
-from fsmf.wellposedness.plain_data import support_from_dict, support_to_dict
+from fsmf.wellposedness.plain_data import read_as, support_from_dict, support_to_dict
 from fsmf.wellposedness.rational import (
     Entries,
     RationalFunction,
@@ -293,7 +293,7 @@ class Witness:
         FileFormatError
             If something is missing or cannot be read.
         """
-        try:
+        with read_as("witness"):
             left, right = Supports(support_from_dict(data[side]) for side in ("left", "right"))
             return cls(
                 left,
@@ -303,8 +303,6 @@ class Witness:
                 entries_from_list(data["Y"]),
                 tuple((int(i), int(j), _polynomial_from_text(c)) for i, j, c in data["cofactors"]),
             )
-        except (KeyError, TypeError, ValueError, IndexError, ZeroDivisionError) as error:
-            raise FileFormatError(f"this is no witness as to_dict writes it: {error!r}") from error
 
 
 def _name(variable: Variable) -> str:
