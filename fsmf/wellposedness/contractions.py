@@ -19,7 +19,8 @@ from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.minors import find_corner, find_minor, witness_of
 from fsmf.wellposedness.pattern import Pattern
 from fsmf.wellposedness.rational import RationalFunction
-from fsmf.wellposedness.witnesses import Polynomial, Variable, Witness, components
+from fsmf.wellposedness.reached import components
+from fsmf.wellposedness.witnesses import Polynomial, Variable, Witness
 
 __all__ = ["Contraction", "contracted", "find_contracted", "lifted"]
 

@@ -29,7 +29,8 @@ from fsmf.wellposedness.enumeration import free_places, kinds_of
 from fsmf.wellposedness.orbits import OpenForm
 from fsmf.wellposedness.polynomials import Laurent, evaluate, occurring
 from fsmf.wellposedness.rational import Entries, RationalFunction
-from fsmf.wellposedness.witnesses import Witness, components
+from fsmf.wellposedness.reached import components
+from fsmf.wellposedness.witnesses import Witness
 
 __all__ = ["find_witness", "shortened"]
 

@@ -19,8 +19,9 @@ from fsmf.wellposedness.equations import System, exact_entries
 from fsmf.wellposedness.identities import n_off
 from fsmf.wellposedness.polynomials import Exact
 from fsmf.wellposedness.rational import Entries
+from fsmf.wellposedness.reached import components
 from fsmf.wellposedness.solving import Contradiction, GaveUpError, solve, watch
-from fsmf.wellposedness.witnesses import Polynomial, Witness, components
+from fsmf.wellposedness.witnesses import Polynomial, Witness
 
 __all__ = [
     "Attainable",

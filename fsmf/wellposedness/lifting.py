@@ -23,7 +23,7 @@ from fsmf.wellposedness.rational import (
     evaluated,
     product_of_curves,
 )
-from fsmf.wellposedness.witnesses import is_within
+from fsmf.wellposedness.reached import is_within
 
 __all__ = ["Lifted", "lift"]
 

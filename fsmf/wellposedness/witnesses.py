@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar, Self
 
-import numpy as np
 from scipy import sparse
 
 from fsmf.certificates import Check, Verification
@@ -41,8 +40,9 @@ from fsmf.wellposedness.rational import (
     evaluated,
     limit_of,
 )
+from fsmf.wellposedness.reached import components, is_within
 
-__all__ = ["Polynomial", "Variable", "Witness", "components", "is_within"]
+__all__ = ["Polynomial", "Variable", "Witness"]
 
 _TERM = re.compile(r"([+-]?)(\d+(?:/\d+)?)?((?:\*?[xy]\d+_\d+)*)")
 _VARIABLE = re.compile(r"([xy])(\d+)_(\d+)")
@@ -308,19 +308,6 @@ class Witness:
 def _name(variable: Variable) -> str:
     letter, i, j = variable
     return f"{letter}{i}_{j}"
-
-
-def is_within(support: Support, i: int, j: int) -> bool:
-    """Return whether a place is in range and on the support."""
-    if i not in range(support.shape[0]):
-        return False
-    row = support.row(i)
-    return bool((at := np.searchsorted(row, j)) < row.size and row[at] == j)
-
-
-def components(left: Support, right: Support, i: int, j: int) -> list[int]:
-    """Return the components that reach an entry of the product, ascending."""
-    return [int(k) for k in left.row(i) if is_within(right, int(k), j)]
 
 
 def _renamed(polynomial: Polynomial, moved: Any) -> Polynomial:
