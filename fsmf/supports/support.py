@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import pairwise
@@ -15,6 +16,9 @@ from fsmf.errors import InputTypeError, ShapeError, SupportError
 from fsmf.supports.patterns import compressed, transposed
 
 __all__ = ["Support", "Supports", "as_support", "as_supports", "pair"]
+
+# Patterns of so few places are quicker to lay out than to be held by SciPy.
+_SMALL = 4096
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
@@ -143,7 +147,10 @@ class Support:
 
     def restrict(self, rows: ArrayLike, columns: ArrayLike) -> Support:
         """Return the support of the sub-block ``rows × columns``, shape ``(len(rows), len(columns))``."""
-        return Support(self.to_sparse()[np.asarray(rows)][:, np.asarray(columns)])
+        rows, columns = np.asarray(rows), np.asarray(columns)
+        if math.prod(self._shape) <= _SMALL:
+            return Support(self.toarray()[rows][:, columns])
+        return Support(self.to_sparse()[rows][:, columns])
 
     def __eq__(self, other: object) -> bool:
         if self is other:
@@ -250,9 +257,10 @@ class Supports(tuple[Support, ...]):
     @property
     def reached(self) -> Support:
         """Where the product may be nonzero."""
-        product = self[0].to_sparse()
+        is_small = max(max(self[0].shape[0], one.shape[0]) * one.shape[1] for one in self) <= _SMALL
+        product = self[0].toarray() if is_small else self[0].to_sparse()
         for factor in self[1:]:
-            product = (product @ factor.to_sparse()).astype(bool)
+            product = (product @ (factor.toarray() if is_small else factor.to_sparse())).astype(bool)
         return Support(product)
 
     def __repr__(self) -> str:
