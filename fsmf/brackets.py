@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.chain_certificates import Whole, norm_off_pattern
+from fsmf.certificates.cuts import Whole, norm_off_pattern
 from fsmf.errors import RefusedError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm

@@ -15,8 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates import ByConstruction, Check, GlobalOptimum, StationaryPoint, Verification
-from fsmf.chain_certificates import QuasiOptimum, SumBound
+from fsmf.certificates.block_brackets import GlobalOptimum, StationaryPoint
+from fsmf.certificates.by_construction import ByConstruction
+from fsmf.certificates.quasi_optimum import QuasiOptimum
+from fsmf.certificates.search_bound import SearchBound
+from fsmf.certificates.stationary_product import StationaryProduct
+from fsmf.certificates.sum_bound import SumBound
+from fsmf.certificates.verification import Check, Verification
 from fsmf.errors import FileFormatError, FsmfError, OptionError, ShapeError
 from fsmf.history import History
 from fsmf.kernels.frobenius import frobenius_norm
@@ -24,9 +29,7 @@ from fsmf.kernels.matrix import checked_norm
 from fsmf.kernels.namespace import check_on_host
 from fsmf.observing import observed
 from fsmf.product import Product, joined
-from fsmf.product_certificates import StationaryProduct
 from fsmf.ridge_paths import RidgePath
-from fsmf.search_certificates import SearchBound
 from fsmf.support_search import SupportSearch
 from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern

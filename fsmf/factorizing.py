@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates import GlobalOptimum, StationaryPoint
+from fsmf.certificates.block_brackets import GlobalOptimum, StationaryPoint
+from fsmf.certificates.search_bound import SearchBound
 from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.factorization import Factorization, History, Status
 from fsmf.kernels import cuda
@@ -24,7 +25,6 @@ from fsmf.kernels.namespace import check_on_host, is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
 from fsmf.kernels.pieces import Pieces
 from fsmf.observing import observed
-from fsmf.search_certificates import SearchBound
 from fsmf.searching import search_supports
 from fsmf.solvers.base import Cost, Solution, Solver
 from fsmf.solvers.dispatch import choose, refusals, ridged, searchers, table_of

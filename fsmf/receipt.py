@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fsmf.certificates import ByConstruction, GlobalOptimum
+from fsmf.certificates.block_brackets import GlobalOptimum
+from fsmf.certificates.by_construction import ByConstruction
 from fsmf.wellposedness.check import quick_verdict
 
 if TYPE_CHECKING:

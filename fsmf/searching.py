@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from fsmf.chain_certificates import QuasiOptimum
+from fsmf.certificates.quasi_optimum import QuasiOptimum
 from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning
 from fsmf.factorization import Factorization, Status
 from fsmf.kernels.frobenius import frobenius_norm

@@ -12,7 +12,7 @@ from scipy import io, linalg, sparse
 
 import fsmf
 from fsmf import cli
-from fsmf.certificates import Check
+from fsmf.certificates.verification import Check
 from fsmf.cli import main
 from fsmf.files import WRITABLE, read_file
 from fsmf.solvers.dispatch import TABLE

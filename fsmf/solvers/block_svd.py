@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates import GlobalOptimum
+from fsmf.certificates.block_brackets import GlobalOptimum
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.namespace import Space, space_of

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmf.certificates.search_bound import SearchBound
 from fsmf.errors import ConvergenceWarning, OptionError, RefusedError
 from fsmf.factorization import Status
-from fsmf.search_certificates import SearchBound
 from fsmf.solvers.base import Cost, Searched, Solution, check_options
 from fsmf.solvers.problem import PairProblem
 from fsmf.solvers.problem_alternation import alternate

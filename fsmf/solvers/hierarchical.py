@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.chain_certificates import QuasiOptimum, SumBound, is_extremal, norm_off_pattern
+from fsmf.certificates.cuts import norm_off_pattern
+from fsmf.certificates.orders import is_extremal
+from fsmf.certificates.quasi_optimum import QuasiOptimum
+from fsmf.certificates.sum_bound import SumBound
 from fsmf.errors import ConvergenceWarning, InputTypeError, OptionError
 from fsmf.factorization import Status
 from fsmf.kernels.frobenius import frobenius_norm

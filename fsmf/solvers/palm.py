@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.certificates import StationaryPoint
+from fsmf.certificates.block_brackets import StationaryPoint
 from fsmf.errors import OptionError
 from fsmf.factorization import Certificate
 from fsmf.kernels.frobenius import frobenius_norm

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmf.certificates.stationary_product import StationaryProduct
 from fsmf.factorization import Status
-from fsmf.product_certificates import StationaryProduct
 from fsmf.solvers.base import WholeSolution
 from fsmf.solvers.problem_bound import NO_CUT, best_cut
 from fsmf.solvers.problem_product import ProductProblem, Values

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.chain_certificates import is_extremal
+from fsmf.certificates.orders import is_extremal
 from fsmf.kernels.best_pieces_cuda import pieces_by_kernel
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_blocks import Blocks

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates import dense
+from fsmf.certificates.residuals import dense
 from fsmf.errors import InputTypeError, OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm

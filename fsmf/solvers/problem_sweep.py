@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.sparse.linalg import LinearOperator, cg
 
-from fsmf.certificates import dense
+from fsmf.certificates.residuals import dense
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.certificates import StationaryPoint
+from fsmf.certificates.block_brackets import StationaryPoint
 from fsmf.factorization import Status
 from fsmf.kernels.product_descent import Descending
 from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from fsmf.certificates import Verification
+from fsmf.certificates.verification import Verification
 from fsmf.wellposedness.check import check_well_posedness, quick_verdict
 from fsmf.wellposedness.elimination import (
     Attainable,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.errors import OptionError, RefusedError
 from fsmf.supports.fixed import as_free_supports
 from fsmf.supports.support import Supports

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.chains import Chain
 from fsmf.wellposedness.criteria import fillings

@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from scipy import sparse
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.identities import n_misplaced
 from fsmf.wellposedness.joins import reach

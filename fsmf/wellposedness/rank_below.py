@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.curve_proofs import CurveProof
 from fsmf.wellposedness.witnesses import Witness

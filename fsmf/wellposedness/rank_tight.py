@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.curve_proofs import CurveProof
 from fsmf.wellposedness.witnesses import Witness

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.errors import OptionError
 from fsmf.supports.constraints import Constraint
 from fsmf.supports.support import Support, Supports

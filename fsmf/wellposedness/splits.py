@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.graph import connected_components
 from fsmf.supports.layout import Index
 from fsmf.supports.rank_one import equivalence_classes

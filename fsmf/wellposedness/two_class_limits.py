@@ -9,7 +9,7 @@ from itertools import product
 from time import thread_time
 from typing import Any, NamedTuple, Self
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.rank_one import EquivalenceClasses
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.criteria import TwoClasses, two_classes

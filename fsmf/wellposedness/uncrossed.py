@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Self
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.allowances import (

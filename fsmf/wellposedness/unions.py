@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 from scipy import sparse
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports, as_support
 from fsmf.wellposedness.allowances import (

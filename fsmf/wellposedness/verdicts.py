@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NoReturn
 
 from scipy import sparse
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Supports
 from fsmf.wellposedness.chains import Chain

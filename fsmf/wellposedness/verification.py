@@ -14,7 +14,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.covers import is_cover
 from fsmf.wellposedness.pattern import Pattern

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Self
 
 from scipy import sparse
 
-from fsmf.certificates import Check, Verification
+from fsmf.certificates.verification import Check, Verification
 from fsmf.errors import InputError
 from fsmf.supports.support import Support, Supports
 from fsmf.wellposedness.identities import (

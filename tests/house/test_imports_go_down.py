@@ -36,7 +36,7 @@ HOUSE = [  # roof first; a new room gets its floor here
         "thresholding",
         "wellposedness",
     },
-    {"certificates", "chain_certificates", "product_certificates", "search_certificates"},
+    {"certificates"},
     {"tractability"},
     {"supports"},
     {"kernels", "observing", "warning", "errors"},

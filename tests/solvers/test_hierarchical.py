@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import fsmf
 from fsmf import Architecture, Hierarchical
-from fsmf.chain_certificates import is_extremal
+from fsmf.certificates.orders import is_extremal
 from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.kernels import kronecker_split
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsmf import Architecture, KroneckerPattern
-from fsmf.chain_certificates import is_extremal
+from fsmf.certificates.orders import is_extremal
 from fsmf.solvers.problem_chain import Train, on_pattern
 
 SMALL = chainable_architectures(max_splits=6)

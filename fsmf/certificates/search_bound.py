@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fsmf.certificates import BlockBracket, Check, close, dense, proved_bound
-from fsmf.supports.blocks import DisjointBlocks
+from fsmf.certificates.block_brackets import BlockBracket
+from fsmf.certificates.proved_bounds import proved_bound
+from fsmf.certificates.residuals import dense
+from fsmf.certificates.verification import Check, close
 from fsmf.supports.layout import IndexLists
 from fsmf.supports.support import Supports
 
@@ -82,27 +84,17 @@ class SearchBound(BlockBracket):
         """Number of boxes that the bound rests on."""
         return int(np.count_nonzero(self.axes.indices < 0))
 
-    def scalars(self) -> dict[str, Any]:
-        """Return the numbers of the certificate by name, without blocks, parts and boxes."""
-        arrays = ("blocks", "parts", "axes")
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in arrays}
-
     def arrays(self) -> list[NDArray[Any]]:
         """Return the arrays of the certificate: its blocks, its parts and its boxes."""
         lists = (self.parts, self.axes)
-        return [*self.blocks.arrays(), *(array for one in lists for array in (one.indptr, one.indices))]
+        return [*super().arrays(), *(array for one in lists for array in (one.indptr, one.indices))]
 
     @classmethod
     def restored(cls, numbers: dict[str, Any], arrays: Sequence[NDArray[Any]]) -> Self:
         """Build the certificate from what a file holds."""
         *blocks, part_starts, parts, starts, axes = arrays
-        numbers = numbers | {"turned": tuple(numbers["turned"])}
-        return cls(
-            **numbers,
-            blocks=DisjointBlocks.from_arrays(blocks),
-            parts=IndexLists(part_starts, parts),
-            axes=IndexLists(starts, axes),
-        )
+        lists = {"parts": IndexLists(part_starts, parts), "axes": IndexLists(starts, axes)}
+        return super().restored(numbers | lists, blocks)
 
     def transposed(self) -> Self:
         """Return the certificate of the transposed problem."""

@@ -17,14 +17,10 @@ from scipy import linalg, sparse
 
 import fsmf
 from fsmf import Architecture, Hierarchical
-from fsmf.chain_certificates import (
-    QuasiOptimum,
-    SumBound,
-    Whole,
-    is_extremal,
-    norm_off_pattern,
-    order_constant,
-)
+from fsmf.certificates.cuts import Whole, norm_off_pattern
+from fsmf.certificates.orders import is_extremal, order_constant
+from fsmf.certificates.quasi_optimum import QuasiOptimum
+from fsmf.certificates.sum_bound import SumBound
 from fsmf.errors import FileFormatError
 from fsmf.factorization import _checksum
 

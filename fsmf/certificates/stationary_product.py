@@ -15,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates import Check, StationaryPoint, Verification, close, dense, divided_factor, proved_bound
+from fsmf.certificates.block_brackets import StationaryPoint
+from fsmf.certificates.proved_bounds import proved_bound
+from fsmf.certificates.residuals import dense, divided_factor
+from fsmf.certificates.verification import Check, Verification, close
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import comfortable_exponent, divided
 from fsmf.supports.support import Supports
