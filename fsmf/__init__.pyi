@@ -16,11 +16,11 @@ from fsmf.certificates.search_bound import SearchBound as SearchBound
 from fsmf.certificates.stationary_product import StationaryProduct as StationaryProduct
 from fsmf.certificates.sum_bound import SumBound as SumBound
 from fsmf.certificates.verification import Verification as Verification
+from fsmf.explaining import Plan as Plan
+from fsmf.explaining import explain as explain
 from fsmf.factorization import Factorization as Factorization
 from fsmf.factorization import Status as Status
 from fsmf.factorization import load as load
-from fsmf.factorizing import Plan as Plan
-from fsmf.factorizing import explain as explain
 from fsmf.factorizing import factorize as factorize
 from fsmf.history import History as History
 from fsmf.kernels.calibration import calibrate as calibrate

@@ -6,39 +6,31 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.certificates.block_brackets import GlobalOptimum, StationaryPoint
-from fsmf.certificates.search_bound import SearchBound
-from fsmf.errors import InputTypeError, OptionError, RefusedError, ShapeError
-from fsmf.factorization import Factorization, History, Status
+from fsmf.errors import InputTypeError, RefusedError, ShapeError
+from fsmf.factorization import Factorization
 from fsmf.kernels import cuda
 from fsmf.kernels.frobenius import frobenius_norm, norm_within, norms_at_once
 from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
 from fsmf.kernels.namespace import check_on_host, is_foreign, space_of
 from fsmf.kernels.out_of_reach import is_out_of_reach
-from fsmf.kernels.pieces import Pieces
 from fsmf.observing import observed
 from fsmf.searching import search_supports
-from fsmf.solvers.base import Cost, Solution, Solver
-from fsmf.solvers.dispatch import choose, refusals, ridged, searchers, table_of
+from fsmf.sharing import assembled, goes_by_parts, shared_out
+from fsmf.solvers.base import Solution, Solver
+from fsmf.solvers.dispatch import choose, ridged, searchers, table_of
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM
-from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.constraints import Constraints
-from fsmf.supports.layout import IndexLists
 from fsmf.tractability import Part, Structure, analyze
 
-if TYPE_CHECKING:
-    from fsmf.wellposedness.verdicts import IllPosed, WellPosed
-
-__all__ = ["Plan", "explain", "factorize"]
+__all__ = ["factorize"]
 
 # Places read at a time when energy out of reach is added up.
 _CHUNK = 1 << 22
@@ -155,13 +147,13 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
     if is_foreign(A):
         solver = _solvers_there(structure, solver)
     chosen = choose(structure, solver, weighted=roots is not None)
-    if roots is not None or not _goes_by_parts(chosen, structure):
+    if roots is not None or not goes_by_parts(chosen, structure):
         return _whole(A, structure, chosen, roots)
     norms = _norms_at_once(A, structure, chosen)
     norm = math.hypot(*norms) if norms else checked_norm(A)
     exponent = comfortable_exponent(_dtype(A), norm)
     A = divided(A, exponent)
-    shares = [(part, _taking(one, A)) for part, one in _shared_out(structure, chosen, solver)]
+    shares = [(part, _taking(one, A)) for part, one in shared_out(structure, chosen, solver)]
     out_of_reach = rest = norms[1] if norms and not exponent else _norm_out_of_reach(A, structure)
     solved = []
     for part, one in shares:
@@ -170,7 +162,7 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
         assert isinstance(solution, Solution)
         solved.append((part, one, solution))
         rest = math.hypot(rest, solution.error)
-    return _assemble(structure, solved, A, norm, out_of_reach, exponent)
+    return assembled(structure, solved, A, norm, out_of_reach, exponent)
 
 
 def _solvers_there(structure: Structure, solver: Any) -> Any:
@@ -180,11 +172,6 @@ def _solvers_there(structure: Structure, solver: Any) -> Any:
         table.sort(key=lambda one: one.refuses(structure) is not None or not one.measures(structure))
     # Those that cannot say so themselves, if there are no others.
     return table or solver
-
-
-def _goes_by_parts(solver: Solver, structure: Structure) -> bool:
-    """Whether independent parts are solved one by one; only a pair of free factors may have any."""
-    return solver.by_parts and structure.is_pair and not structure.n_prescribed
 
 
 def _searched(A: Any, constraints: Constraints, solver: Any) -> Factorization:
@@ -247,23 +234,6 @@ def _sound(A: Any, part: Part, solver: Solver, measured: Callable[[], Any] | Non
     )
 
 
-def _shared_out(structure: Structure, chosen: Solver, solver: Any) -> list[tuple[Part, Solver]]:
-    """Choose a solver for each independent part, as one was for the whole; all must have one objective."""
-    if chosen.is_joint:
-        return [(Part.whole(structure), chosen)]
-    shares = [
-        (part, chosen if part.structure is structure else choose(part.structure, solver))
-        for part in structure.parts
-    ]
-    ridges = {getattr(one, "ridge", 0.0) for _, one in shares}
-    if len(ridges) > 1:
-        raise OptionError(
-            f"all parts must have the same ridge; found {sorted(map(str, ridges))} among {table_of(solver)}; "
-            "leave out the solvers without a ridge"
-        )
-    return shares
-
-
 def _norms_at_once(A: Any, structure: Structure, solver: Solver) -> tuple[float, float] | None:
     """‖A‖_F on the places that some component reaches and on the others, where there is compiled code."""
     compiles = getattr(solver, "compiles", None)
@@ -310,200 +280,3 @@ def _outside(A: Any, reached: NDArray[Any]) -> Any:
     """A on the places that are not reached, and zero elsewhere."""
     space = space_of(A)
     return space.xp.where(space.put(reached), space.xp.zeros_like(A), A)
-
-
-def _assemble(
-    structure: Structure,
-    solved: list[tuple[Part, Solver, Solution]],
-    A: Any,
-    norm: float,
-    out_of_reach: float,
-    exponent: int,
-) -> Factorization:
-    """Put the parts together: values in place, errors and bounds in quadrature, the weakest promise."""
-    supports = structure.supports
-    solutions = [solution for _, _, solution in solved]
-    factors: list[NDArray[Any]] = []
-    for i, support in enumerate(supports):
-        values = Pieces(space_of(A), support.nnz, _dtype(A))
-        for part, _, solution in solved:
-            values.put(part.places(support, i), (solution.left, solution.right)[i])
-        factors.append(values.together())
-    gradients = [solution.gradient_norm for solution in solutions if solution.gradient_norm is not None]
-    bracket: dict[str, Any] = {
-        "error": math.ldexp(math.hypot(out_of_reach, *(solution.error for solution in solutions)), exponent),
-        "lower_bound": math.ldexp(
-            math.hypot(out_of_reach, *(solution.lower_bound for solution in solutions)), exponent
-        ),
-        "out_of_reach": math.ldexp(out_of_reach, exponent),
-        "blocks": DisjointBlocks.union(solution.blocks for solution in solutions),
-    }
-    searched = [one for solution in solutions for one in solution.searched]
-    certificate: GlobalOptimum | StationaryPoint | SearchBound
-    if any(solver.promise is SearchBound for _, solver, _ in solved):
-        certificate = SearchBound(
-            **bracket,
-            parts=IndexLists.of_arrays([one.components for one in searched]),
-            axes=IndexLists.of_arrays([one.axes for one in searched]),
-            turned=tuple(one.turned for one in searched),
-        )
-    elif gradients:
-        size = math.ldexp(norm, -exponent) * math.hypot(*map(frobenius_norm, factors))
-        certificate = StationaryPoint(
-            **bracket,
-            gradient_norm=math.hypot(*gradients) / size if size else 0.0,
-            ridge=math.ldexp(max(solution.ridge for solution in solutions), exponent),
-        )
-    else:
-        certificate = GlobalOptimum(**bracket)
-    # The scale taken out of A is shared out between the factors.
-    shares = (exponent // 2, exponent - exponent // 2)
-    return Factorization(
-        supports,
-        [divided(factor, -share) for factor, share in zip(factors, shares, strict=True)],
-        norm=norm,
-        status=max(
-            (solution.status for solution in solutions), key=list(Status).index, default=Status.OPTIMAL
-        ),
-        certificate=certificate,
-        history=_merged(solutions, out_of_reach, exponent),
-        solver=" + ".join(sorted({type(solver).__name__ for _, solver, _ in solved}, reverse=True)),
-        ridge_path=next((solution.path for solution in solutions if solution.path is not None), None),
-    )
-
-
-def _merged(solutions: list[Solution], out_of_reach: float, exponent: int) -> History:
-    """One history for all parts: a part that has ended, or was solved at once, stays where it is."""
-    length = max((len(solution.history) for solution in solutions), default=0)
-    if not length:
-        return History()
-
-    def padded(values: NDArray[np.float64], constant: float) -> NDArray[np.float64]:
-        return (
-            np.pad(values, (0, length - len(values)), mode="edge")
-            if len(values)
-            else np.full(length, constant)
-        )
-
-    errors, norms, seconds = np.full(length, out_of_reach**2), np.zeros(length), np.zeros(length)
-    for solution in solutions:
-        history = solution.history
-        errors += padded(history.error, solution.error) ** 2
-        norm = math.hypot(frobenius_norm(solution.left), frobenius_norm(solution.right))
-        norms += padded(history.factor_norm, norm) ** 2
-        seconds = np.maximum(seconds, padded(history.seconds, 0.0))
-    return History(np.sqrt(errors), np.sqrt(norms), seconds).scaled(exponent, 2)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Tell what `factorize` would do, and why; ``print`` it.
-
-    Attributes
-    ----------
-    structure : Structure or Constraints
-        The examination of the supports; or the constraints, where supports are to be found.
-    answers : tuple of (Solver, str or None)
-        Each solver of the table with its refusal, or None.
-    steps : tuple of (int, int, Solver, Cost)
-        For each independent part: its shape, who solves it, and the predicted cost.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> print(fsmf.explain(fsmf.monarch(64, blocks=8)))  # doctest: +ELLIPSIS
-    2 factors for a matrix 64×64, 1024 parameters (0.25 of m·n)
-    ...
-    plan: BlockSVD on 64×64, about ... s and ...B
-    """
-
-    structure: Any
-    answers: tuple[tuple[Solver, str | None], ...]
-    steps: tuple[tuple[tuple[int, int], Any, Cost], ...]
-
-    @property
-    def verdict(self) -> WellPosed | IllPosed | None:
-        """Whether every matrix has a best product, where that shows within milliseconds."""
-        from fsmf.wellposedness.check import quick_verdict
-
-        if isinstance(self.structure, Constraints):
-            return None
-        return quick_verdict(self.structure.supports)
-
-    def __str__(self) -> str:
-        lines = list(self.structure.facts())
-        verdict = self.verdict
-        if verdict is not None:
-            posed = {"WellPosed": "well-posed", "IllPosed": "ill-posed"}[verdict.answer]
-            lines.append(f"{posed}: {verdict.fact}")
-            if posed == "ill-posed":
-                lines.append("beware: ReLU networks on them have no optimum for some data, either")
-        for solver, refusal in self.answers:
-            if refusal is None:
-                name, cost = type(solver).__name__, solver.predict(self.structure)
-                lines.append(f"accepts: {name}, promises {solver.promise.name}, {cost}")
-            else:
-                lines.append(f"refuses: {refusal}")
-        costs: dict[str, list[Cost]] = {}
-        for (m, n), solver, cost in self.steps:
-            costs.setdefault(f"{type(solver).__name__} on {m}×{n}", []).append(cost)
-        for what, same in costs.items():
-            times = f"{len(same)} times " if len(same) > 1 else ""
-            total = Cost(
-                sum(cost.flops for cost in same),
-                max(cost.nbytes for cost in same),
-                sum(cost.overhead for cost in same),
-            )
-            lines.append(f"plan: {times}{what}, {total}")
-        if not self.steps:
-            lines.append("plan: none; every solver refuses")
-        return "\n".join(lines)
-
-
-def explain(supports: Any, *, solver: Solver | PALM | Sequence[Solver | PALM] | None = None) -> Plan:
-    """Say what `factorize` would do with these supports, without any matrix.
-
-    Parameters
-    ----------
-    supports : Supports or sequence
-        One support per factor, left to right; see `as_supports`.
-    solver : Solver or sequence of Solver, optional
-        As for `factorize`.
-
-    Returns
-    -------
-    Plan
-        The facts, who refuses and why, who accepts, what is promised, and the predicted time and memory.
-
-    Raises
-    ------
-    SupportError, ShapeError, InputTypeError
-        As `as_supports`.
-
-    Notes
-    -----
-    **Guarantee.** The plan is the one that `factorize` follows. Times are rough predictions.
-
-    **Cost.** That of `analyze`.
-
-    Examples
-    --------
-    >>> import fsmf
-    >>> plan = fsmf.explain(fsmf.lu(3))
-    >>> [type(solver).__name__ for solver, refusal in plan.answers if refusal is None]
-    ['VariableProjection', 'QuasiNewton', 'ALS']
-    """
-    constraints = Constraints.found_in(supports)
-    if constraints is not None:
-        searcher = searchers(solver)[0]
-        return Plan(constraints, (), ((constraints.shape, searcher, searcher.predict(constraints)),))
-    structure = analyze(supports)
-    answers = refusals(structure, table_of(solver))
-    steps: list[tuple[tuple[int, int], Solver, Cost]] = []
-    first = next((one for one, refusal in answers if refusal is None), None)
-    if first is not None and not _goes_by_parts(first, structure):
-        steps.append((structure.shape, first, first.predict(structure)))
-    elif first is not None:
-        for part, one in _shared_out(structure, first, solver):
-            steps.append((part.structure.shape, one, one.predict(part.structure)))
-    return Plan(structure, tuple(answers), tuple(steps))

@@ -11,7 +11,9 @@ HOUSE = [  # roof first; a new room gets its floor here
     {"cli", "__main__", "drawing", "files", "matrices"},
     {
         "approximating",
+        "explaining",
         "factorizing",
+        "sharing",
         "searching",
         "splitting",
         "suggesting",
