@@ -23,7 +23,8 @@ class History:
     error : ndarray of float
         ‖A − X Y‖_F after each sweep, in the units of A.
     factor_norm : ndarray of float
-        ``(‖X‖² + ‖Y‖²)^½`` after each sweep with the scales of x_k and y_k balanced, in the units of √A.
+        ``(‖X‖² + ‖Y‖²)^½`` after each sweep with the scales of x_k and y_k balanced, in the units of √A; of
+        whole factors, by powers of two, where values are prescribed and no ridge counts.
     seconds : ndarray of float
         Time since the start, in seconds.
 

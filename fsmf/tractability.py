@@ -17,6 +17,7 @@ from fsmf.errors import ShapeError
 from fsmf.kernels.masked_lstsq import RowGroups
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.blocks import DisjointBlocks, block_families
+from fsmf.supports.fixed import prescribes_scales
 from fsmf.supports.graph import connected_components
 from fsmf.supports.layout import Index, IndexLists, group_equal
 from fsmf.supports.rank_one import (
@@ -269,8 +270,9 @@ class Structure:
         """Whether almost every matrix within reach is a product, its components read off as in elimination.
 
         So it is where classes can be read off exact products and have as many dimensions as there are places.
+        One value of each component, not 0, may be prescribed: that settles its scale alone.
         """
-        if not self.is_pair:
+        if not self.is_pair or not prescribes_scales(self.supports):
             return False
         classes = self.classes
         b, c = classes.rows.sizes, classes.columns.sizes

@@ -243,13 +243,52 @@ def test_a_value_that_moved_is_noticed():
     assert not twin.verify(A)
 
 
-@pytest.mark.parametrize("scale", [1e-20, 1e20])
-def test_prescribed_values_have_a_scale_of_their_own(scale):
-    A = 4 * np.eye(4) + gaussian((4, 4))
-    F = solve(A * scale, [UNIT, UPPER])
-    assert F.X.diagonal().tolist() == [1.0] * 4
-    assert F.verify(A * scale), str(F.verify(A * scale))
-    assert F.relative_error < 1e-2
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20])
+@pytest.mark.parametrize("turned", [False, True])
+def test_elimination_meets_one_prescribed_value_of_each_component(scale, turned):
+    """Doolittle's factors, and Crout's of the transpose, whatever the scale of the matrix."""
+    A = scale * gaussian((24, 24))
+    lower, upper = fsmf.lu(24)
+    unit = fsmf.fixed(np.eye(24), np.eye(24), support=lower)
+    F = fsmf.factorize(A, fsmf.as_supports([unit, upper]))
+    if turned:
+        F = fsmf.factorize(A.T, F.supports.T)
+    unit = F.Y.T if turned else F.X
+    assert F.relative_error < 1e-12
+    assert unit.diagonal().tolist() == [1.0] * 24
+    assert F.verify(A.T if turned else A), str(F.verify(A.T if turned else A))
+
+
+@pytest.mark.parametrize("solver", [ALS(), fsmf.QuasiNewton(), fsmf.VariableProjection(starts=4)])
+def test_what_is_prescribed_and_found_does_not_depend_on_the_scale(solver):
+    """Entries of X are of the order of 1 and those of Y of that of A: each has a scale of its own."""
+    rng = np.random.default_rng(4)
+    X, Y, A = rng.random((8, 4)) < 0.6, rng.random((4, 9)) < 0.6, rng.standard_normal((8, 9))
+    given = X & (rng.random(X.shape) < 0.3)
+    supports = [fsmf.fixed(rng.standard_normal(X.shape) * given, given, support=X), Y]
+    error = solve(A, supports, solver=solver).error
+    for scale in (2.0**-40, 2.0**40):
+        F = solve(scale * A, supports, solver=solver)
+        assert np.array_equal(F.X.toarray()[given], supports[0].prescribed)
+        assert F.verify(scale * A), str(F.verify(scale * A))
+        assert abs(F.error / scale - error) < 1e-6 * error
+
+
+def test_a_warm_start_has_the_scale_of_what_is_prescribed():
+    A = 1e8 * gaussian((4, 4))
+    exact = fsmf.factorize(A, [UNIT, UPPER])
+    F = solve(A, [UNIT, UPPER], solver=ALS(starts=1, max_sweeps=1, initial=exact))
+    assert F.relative_error < 1e-12
+
+
+def test_more_prescribed_values_than_scales_are_not_read_off():
+    lower, upper = fsmf.lu(3)
+    ones = fsmf.fixed(np.ones((3, 3)), np.eye(3), support=upper)
+    twos = fsmf.fixed(np.ones((3, 3)), np.eye(3) + np.eye(3, k=-2), support=lower)
+    zero = fsmf.fixed(np.zeros((3, 3)), np.eye(3, k=-2), support=lower)
+    assert fsmf.analyze([lower, ones]).is_readable
+    for supports in ([fsmf.fixed(np.eye(3), np.eye(3), support=lower), ones], [twos, upper], [zero, upper]):
+        assert not fsmf.analyze(supports).is_readable
 
 
 @pytest.mark.parametrize(

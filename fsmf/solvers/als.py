@@ -264,7 +264,8 @@ class ALS(Ridged):
     def _solve_product(self, A: Any, part: Part, exponent: int, clock: Clock) -> WholeSolution:
         """Solve a product of any length, weighted or not, as a whole."""
         ridge = 0.0 if self.seeks_ridge else float(self.ridge)
-        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
+        evened = not (ridge or self.seeks_ridge)
+        problem = ProductProblem.of(A, part, ridge=ridge, exponent=exponent, evened=evened)
         squares = LeastSquares(problem)
         points = starting_points(problem, part.structure, np.random.default_rng(self.rng), self.initial)
 

@@ -141,8 +141,8 @@ def alternate(
 
 def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeSolution:
     """The values as the user's dtype holds them, measured, with the bound that the supports prove."""
-    problem = run.problem
-    stored = [value.astype(problem.dtype) for value in run.values]
+    problem, values = run.problem.uneven(run.values, structure.supports)
+    stored = [value.astype(problem.dtype) for value in values]
     values = [value.astype(problem.A.dtype) for value in stored]
     error = math.sqrt(problem.squared(problem.residual(values)))
     # Where nothing is left, no bound says more than zero.

@@ -48,7 +48,7 @@ def product_of(A: Any, part: Part, *, ridge: float, exponent: int, whole: bool =
     A plain pair is cut out of A, unless it is to be taken whole; everything else is whole.
     """
     if whole or is_general(part):
-        return ProductProblem.of(A, part, ridge=ridge, exponent=exponent)
+        return ProductProblem.of(A, part, ridge=ridge, exponent=exponent, evened=not (ridge or whole))
     pair = PairProblem.of(A, part, ridge=ridge, exponent=exponent)
     given = pair.A, part.structure.supports, pair.ridge, exponent, A.dtype, pair.norm
     return _CutProblem(*given, pair=pair, whole=A.shape)

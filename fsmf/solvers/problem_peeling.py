@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from fsmf.supports.support import Supports
+from fsmf.supports.fixed import FixedSupport
+from fsmf.supports.support import Support, Supports
 
-__all__ = ["peeled"]
+__all__ = ["meeting", "peeled"]
 
 Array = NDArray[Any]
 
@@ -42,6 +43,24 @@ def peeled(A: Array, supports: Supports) -> tuple[Array, Array]:
         count[place] -= 1
         remaining.remove(k)
     return X, Y
+
+
+def meeting(X: Array, Y: Array, supports: Supports) -> tuple[Array, Array]:
+    """Give each component the scale that brings it nearest to what is prescribed in x_k, or else in y_k."""
+    left, right = supports
+    by_x, by_y = _scales(X, left), _scales(Y.T, right.T)
+    scale = np.where(by_x != 0, by_x, np.divide(1, by_y, out=np.ones_like(by_y), where=by_y != 0))
+    return X * scale, Y / scale[:, None]
+
+
+def _scales(X: Array, support: Support) -> Array:
+    """What multiples of its columns come nearest to the values prescribed there; 0 where none tells."""
+    over, under = np.zeros((2, X.shape[1]), X.dtype)
+    if isinstance(support, FixedSupport):
+        rows, columns = (place[support.positions] for place in support.coordinates())
+        np.add.at(over, columns, X[rows, columns].conj() * support.prescribed)
+        np.add.at(under, columns, np.abs(X[rows, columns]) ** 2)
+    return np.divide(over, under, out=np.zeros_like(over), where=under != 0)
 
 
 def _connects(known: Array) -> bool:

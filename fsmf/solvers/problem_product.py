@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Any
@@ -58,6 +58,9 @@ class ProductProblem:
         ‖A‖_F, weighted.
     roots : ndarray, shape (m, n), or None
         Square roots of the weights; None for none.
+    shares : tuple of int
+        Each factor is that of the user times ``2**share``, and so is what its support prescribes; they add up
+        to 0. Empty for zeros.
     """
 
     A: Array
@@ -67,10 +70,15 @@ class ProductProblem:
     dtype: np.dtype[Any]
     norm: float
     roots: Array | None = None
+    shares: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, A: Any, part: Part, *, ridge: float, exponent: int) -> ProductProblem:
-        """Take a whole matrix, which was divided by ``2**exponent``; the ridge was not."""
+    def of(cls, A: Any, part: Part, *, ridge: float, exponent: int, evened: bool = False) -> ProductProblem:
+        """Take a whole matrix, which was divided by ``2**exponent``; the ridge was not.
+
+        Where no size of the factors counts they may be evened: scaled so that prescribed values are as large
+        as entries of balanced factors.
+        """
         supports = part.structure.supports
         own = A.toarray() if sparse.issparse(A) else A
         own = own.astype(np.result_type(A.dtype, np.float64), copy=False)
@@ -81,7 +89,31 @@ class ProductProblem:
                 "prescribed values must be real, as A is; found complex ones; give a complex A"
             )
         norm = frobenius_norm(own if part.roots is None else part.roots * own)
-        return cls(own, supports, ridge, exponent, A.dtype, norm, part.roots)
+        problem = cls(own, supports, ridge, exponent, A.dtype, norm, part.roots)
+        return problem._evened() if evened and part.structure.n_prescribed else problem
+
+    def _evened(self) -> ProductProblem:
+        """The problem for factors scaled by powers of two, which move nothing but exponents."""
+        sizes = [_root_mean_square(_prescribed(support)) for support in self.supports]
+        entry, free = self._entry, sizes.count(0.0)
+        wanted = [math.log2(entry / size) if size else 0.0 for size in sizes]
+        # What the scales of the prescribing factors add up to, those that are free take back, or else all.
+        back = sum(wanted) / (free or len(self))
+        pairs = zip(wanted, sizes, strict=True)
+        ends = np.cumsum([own - back * (not free or not size) for own, size in pairs])
+        shares = tuple(np.diff(np.rint(ends).astype(int), prepend=0).tolist())
+        supports = Supports(
+            support.scaled(share) if isinstance(support, FixedSupport) else support
+            for support, share in zip(self.supports, shares, strict=True)
+        )
+        return replace(self, supports=supports, shares=shares)
+
+    def uneven(self, values: Values, supports: Supports) -> tuple[ProductProblem, Values]:
+        """Return the problem on the supports of the user, and the values there."""
+        if not self.shares:
+            return self, values
+        own = [divided(value, share) for value, share in zip(values, self.shares, strict=True)]
+        return replace(self, supports=supports, shares=()), own
 
     def __len__(self) -> int:
         return len(self.supports)
@@ -186,11 +218,11 @@ class ProductProblem:
         scale = self.norm * math.hypot(*sizes)
         return math.hypot(*map(frobenius_norm, self.gradient(values))) / scale if scale else 0.0
 
-    def balanced(self, values: Values) -> Values:
+    def balanced(self, values: Values, *, all_movable: bool = False) -> Values:
         """Values of the same product whose factors meet with equal norms at each interface.
 
         Column k of a factor and row k of the next are given equal norms, a few times over, unless a value in
-        them is prescribed.
+        them is prescribed, and held already.
         """
         values = list(values)
         for _ in range(_ROUNDS if len(values) > 2 else 1):
@@ -199,7 +231,7 @@ class ProductProblem:
                 r = self.supports[i].shape[1]
                 x = np.bincount(own, weights=np.abs(values[i]) ** 2, minlength=r)
                 y = np.bincount(k, weights=np.abs(values[i + 1]) ** 2, minlength=r)
-                movable = self.movable[i] & (x > 0) & (y > 0)
+                movable = (self.movable[i] | all_movable) & (x > 0) & (y > 0)
                 # Roots first: the quotient of the squares may be no float.
                 scale = np.divide(y**0.25, x**0.25, out=np.ones(r), where=movable)
                 values[i], values[i + 1] = values[i] * scale[own], values[i + 1] / scale[k]
@@ -241,10 +273,10 @@ class ProductProblem:
                 f"initial must be a Factorization or {len(self)} factors, as they multiply; found "
                 f"{type(factors).__name__}"
             )
-        share = self.exponent / len(self)
+        own = self.shares or (0,) * len(self)
         return [
-            self._start(factor, support) * 2.0**-share
-            for factor, support in zip(factors, self.supports, strict=True)
+            self._start(factor, support) * 2.0 ** (share - self.exponent / len(self))
+            for factor, support, share in zip(factors, self.supports, own, strict=True)
         ]
 
     def _start(self, factor: Any, support: Support) -> Array:
@@ -278,9 +310,13 @@ class ProductProblem:
 
     def random(self, rng: np.random.Generator) -> Values:
         """Draw Gaussian factors of the size that makes their product about as large as A."""
+        return [self._entry * self.gaussian(rng, support.nnz) for support in self.supports]
+
+    @cached_property
+    def _entry(self) -> float:
+        """The size of the entries of Gaussian factors whose product is about as large as A."""
         n_paths = self._n_paths
-        scale = (self.norm / math.sqrt(n_paths)) ** (1 / len(self)) if n_paths and self.norm else 1.0
-        return [scale * self.gaussian(rng, support.nnz) for support in self.supports]
+        return (self.norm / math.sqrt(n_paths)) ** (1 / len(self)) if n_paths and self.norm else 1.0
 
     @cached_property
     def _n_paths(self) -> float:
@@ -323,6 +359,12 @@ def unweighted(part: Part) -> Supports | None:
 
 def _prescribed(support: Support) -> Array:
     return support.prescribed if isinstance(support, FixedSupport) else np.zeros(0)
+
+
+def _root_mean_square(values: Array) -> float:
+    """Of what is not zero; 0 of nothing."""
+    sizes = np.abs(values[values != 0])
+    return float(np.sqrt(np.mean(sizes**2))) if sizes.size else 0.0
 
 
 def product_cost(supports: Supports) -> tuple[float, float]:

@@ -50,7 +50,7 @@ def starting_points(
         yield problem.holding(problem.warm(initial))
     for values in _made_of_parts(problem, structure, rng):
         noise = problem.random(rng)
-        pairs = zip(problem.balanced(values), noise, strict=True)
+        pairs = zip(problem.balanced(values, all_movable=True), noise, strict=True)
         yield problem.holding([value + _NOISE * some for value, some in pairs])
     while True:
         yield problem.holding(problem.random(rng))

@@ -152,11 +152,6 @@ class QuasiNewton(Ridged):
         """Return None, or the one sentence that says why not."""
         if self.max_pair_size is None or len(structure.supports) > 2:
             return None
-        if structure.n_prescribed:
-            return (
-                "QuasiNewton is to take prescribed values of pairs, which have a scale of their own, only "
-                f"where it is asked for; found {structure.n_prescribed}"
-            )
         if structure.n_parameters * max(structure.shape) > self.max_pair_size:
             return (
                 f"QuasiNewton is to take pairs of at most {self.max_pair_size} parameters times rows, or "

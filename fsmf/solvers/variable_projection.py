@@ -19,7 +19,7 @@ from fsmf.solvers.problem_newton import FORMED, descend
 from fsmf.solvers.problem_newton_path import newton_path
 from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
 from fsmf.solvers.problem_part import answered, product_of
-from fsmf.solvers.problem_peeling import peeled
+from fsmf.solvers.problem_peeling import meeting, peeled
 from fsmf.solvers.problem_product import ProductProblem, product_cost
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_start import perturbed, starting_points
@@ -68,7 +68,7 @@ class VariableProjection(Ridged):
         Called with a `Sweep` after each step of each start, several of which go side by side; returning True
         ends the solve with the best so far.
     max_parameters : int, optional
-        Products of more parameters are refused.
+        Products of more parameters are refused, and those with prescribed ones.
     max_readable : int, optional
         Pairs of up to so many are not, if their components can be read off almost every matrix, as in
         elimination.
@@ -132,11 +132,6 @@ class VariableProjection(Ridged):
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
-        if self.max_parameters is not None and structure.n_prescribed:
-            return (
-                "VariableProjection is to take prescribed values, which have a scale of their own, only "
-                f"where it is asked for; found {structure.n_prescribed}"
-            )
         if self.max_parameters is not None and not self._is_small(structure):
             readable = (
                 ""
@@ -144,8 +139,8 @@ class VariableProjection(Ridged):
                 else f", or {self.max_readable} where components can be read off almost every matrix"
             )
             return (
-                f"VariableProjection is to take products of at most {self.max_parameters} parameters"
-                f"{readable}; found {structure.n_parameters}"
+                f"VariableProjection is to take products of at most {self.max_parameters} parameters, all "
+                f"free{readable}; found {structure.n_parameters}, {structure.n_prescribed} prescribed"
             )
         if self.seeks_ridge and structure.n_parameters > FORMED and not PairNewton.fits(structure.supports):
             return (
@@ -157,7 +152,8 @@ class VariableProjection(Ridged):
     def _is_small(self, structure: Structure) -> bool:
         """Whether it has no more parameters than this solver is to take."""
         count, readable = structure.n_parameters, self.max_readable or 0
-        return count <= (self.max_parameters or 0) or (count <= readable and structure.is_readable)
+        small = count <= (self.max_parameters or 0) and not structure.n_prescribed
+        return small or (count <= readable and structure.is_readable)
 
     def predict(self, structure: Structure) -> Cost:
         """Predict the cost of all starts and steps."""
@@ -226,7 +222,7 @@ def _read_off(problem: ProductProblem, rng: np.random.Generator, clock: Clock) -
     size = problem.norm / math.sqrt(problem.A.size)
     run: Descent | None = None
     for move in _MOVES:
-        factors = peeled(problem.A + move * size * noise, problem.supports)
+        factors = meeting(*peeled(problem.A + move * size * noise, problem.supports), problem.supports)
         values = problem.holding([X[place] for X, place in zip(factors, problem.places, strict=True)])
         found = problem.balanced(values)
         squared_error = problem.squared(problem.residual(found))

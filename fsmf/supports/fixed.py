@@ -13,7 +13,7 @@ from fsmf.errors import InputTypeError, RefusedError, ShapeError, SupportError
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support, Supports, as_support, as_supports
 
-__all__ = ["FixedSupport", "as_free_supports", "fixed", "held"]
+__all__ = ["FixedSupport", "as_free_supports", "fixed", "held", "prescribes_scales"]
 
 Array = NDArray[Any]
 
@@ -72,6 +72,10 @@ class FixedSupport(Support):
         """Return the support that prescribes what these values are at the same places."""
         return FixedSupport(self, self.positions, values[self.positions])
 
+    def scaled(self, exponent: int) -> FixedSupport:
+        """Return the support that prescribes ``2**exponent`` times the values."""
+        return FixedSupport(self, self.positions, self.prescribed * 2.0**exponent)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Support):
             return NotImplemented
@@ -95,6 +99,17 @@ class FixedSupport(Support):
 def held(support: Support, values: Array) -> Support:
     """Let a support prescribe, where it prescribes anything, what the values are."""
     return support.holding(values) if isinstance(support, FixedSupport) else support
+
+
+def prescribes_scales(supports: Supports) -> bool:
+    """Whether no more is prescribed of any component of a pair than its scale can meet: one value, not 0."""
+    left, right = supports
+    counts = np.zeros(left.shape[1], dtype=int)
+    for support in (left, right.T):
+        if isinstance(support, FixedSupport):
+            counts += np.bincount(support.coordinates()[1][support.positions], minlength=len(counts))
+            counts += 2 * (not support.prescribed.all())
+    return int(counts.max()) <= 1
 
 
 def as_free_supports(supports: Any) -> Supports:
@@ -131,7 +146,7 @@ def fixed(values: Any, mask: Any = None, *, support: Any = None) -> FixedSupport
     Returns
     -------
     FixedSupport
-        A support that stands in a product as any other; `ALS` and `VariableProjection` take it.
+        A support that stands in a product as any other, for `VariableProjection`, `QuasiNewton` and `ALS`.
 
     Raises
     ------
