@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse import csgraph
 
 from fsmf.errors import ShapeError
+from fsmf.facts import facts_of
 from fsmf.kernels.masked_lstsq import RowGroups
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.supports.blocks import DisjointBlocks, block_families
 from fsmf.supports.fixed import prescribes_scales
 from fsmf.supports.graph import connected_components
+from fsmf.supports.identifying import is_read_off
 from fsmf.supports.layout import Index, IndexLists, group_equal
 from fsmf.supports.rank_one import (
     Collision,
@@ -31,9 +32,6 @@ from fsmf.supports.recognition import Arrangement, arrange
 from fsmf.supports.support import Support, Supports, as_supports
 
 __all__ = ["Identifiability", "Landscape", "Part", "Structure", "analyze"]
-
-# Above this many places the greedy identifiability test is not run: it keeps them all in memory.
-_MAX_PLACES = 1 << 22
 
 
 class Landscape(Enum):
@@ -263,7 +261,7 @@ class Structure:
         if self.n_components == len(self.classes):
             single = bool((self.classes.members.sizes == 1).all())
             return Identifiability.TERMS if single else Identifiability.CLASSES
-        return Identifiability.GENERIC if _peels(self.classes) else Identifiability.UNKNOWN
+        return Identifiability.GENERIC if is_read_off(self.classes) else Identifiability.UNKNOWN
 
     @cached_property
     def is_readable(self) -> bool:
@@ -317,33 +315,7 @@ class Structure:
 
     def facts(self) -> Iterator[str]:
         """Yield what is known, one sentence each."""
-        m, n = self.shape
-        share = self.n_parameters / (m * n)
-        yield (
-            f"{len(self.supports)} factors for a matrix {m}×{n}, "
-            f"{self.n_parameters} parameters ({share:.3g} of m·n)"
-        )
-        if self.n_prescribed:
-            yield f"{self.n_prescribed} of the parameters are prescribed"
-        if self.is_pair:
-            yield from self._pair_facts()
-        if self.arrangement is not None:
-            yield from _chain_facts(self.arrangement)
-
-    def _pair_facts(self) -> Iterator[str]:
-        m, n = self.shape
-        classes = self.classes
-        yield (
-            f"{_plural(len(classes), 'equivalence class', 'es')} "
-            f"({int(classes.complete.sum())} complete) of {len(classes.class_of) - self.n_dead} components"
-            + (f", {self.n_dead} more have no place to act" if self.n_dead else "")
-        )
-        yield f"{_plural(self.n_components, 'connected component')} of the overlap graph"
-        yield f"{self.n_covered} of {m * n} places of A are within reach"
-        rectangles = "tractable: residual rectangles are pairwise disjoint"
-        yield rectangles if self.tractable else f"not tractable: {self.why_not()}"
-        yield f"landscape: {self.landscape.value}"
-        yield f"identifiability: {self.identifiability.value}"
+        return facts_of(self)
 
     def why_not(self) -> str:
         """Say which classes collide and where; empty for a tractable pair."""
@@ -362,41 +334,11 @@ class Structure:
         return "\n".join(self.facts())
 
 
-def _chain_facts(arrangement: Arrangement) -> Iterator[str]:
-    chain = arrangement.architecture
-    permuted = [
-        what
-        for what, order in (("rows", arrangement.rows), ("columns", arrangement.columns))
-        if order is not None
-    ]
-    yield (
-        "a chain of Kronecker patterns "
-        + " · ".join(str(pattern.abcd) for pattern in chain.patterns)
-        + (f", {' and '.join(permuted)} permuted" if permuted else "")
-    )
-    reasons = [chain.why_not_chainable(), chain.T.why_not_chainable()]
-    if all(reasons):
-        yield f"not chainable: {reasons[0]}; nor is the transpose"
-        return
-    own, what = (chain, "chainable") if reasons[0] is None else (chain.T, "its transpose is chainable")
-    reduced, _ = own.reduced()
-    redundant = len(own) - len(reduced)
-    yield (
-        f"{what}, interface ranks {own.ranks}"
-        + (f", {redundant} of them bound nothing" if redundant else "")
-        + f"; products form a set of dimension {reduced.dimension}"
-    )
-
-
 def _grouped(support: Support, distinct: tuple[Index, Index]) -> RowGroups:
     label, first = distinct
     rows, columns = IndexLists.of_labels(label), IndexLists.of(support).kept(first)
     flat = (rows.indptr, rows.indices, columns.indptr, columns.indices)
     return RowGroups(support.shape, *(array.astype(np.int64) for array in flat))
-
-
-def _plural(count: int, noun: str, ending: str = "s") -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}{ending}"
 
 
 def analyze(supports: Any) -> Structure:
@@ -447,47 +389,3 @@ def analyze(supports: Any) -> Structure:
 def _analyze(supports: Supports, name: str | None) -> Structure:
     # The name is no part of a support's identity, but a structure prints it.
     return Structure(supports)
-
-
-def _peels(classes: EquivalenceClasses) -> bool:
-    """Whether the classes can be read off one after another from an exact generic product.
-
-    A class can be read off when the places that only it still reaches determine it: a class of one member
-    when they connect all its rows and columns (rank-one completion), any other when they are its whole
-    rectangle. What is read off is subtracted, and frees places of the others.
-    """
-    layout = classes.layout
-    if int(classes.areas.sum()) > _MAX_PLACES:
-        return False
-    n_types = layout.n_column_types
-    chunks = [(chunk.key + chunk.first_row_type * n_types, chunk.rectangle) for chunk in layout.places()]
-    keys, owners = (np.concatenate(piece) for piece in zip(*chunks, strict=True))
-    order = np.argsort(owners, kind="stable")
-    keys = keys[order]
-    bounds = np.concatenate([[0], np.cumsum(np.bincount(owners, minlength=len(classes)))])
-    count = np.zeros(len(layout.first_row) * n_types, dtype=np.int64)
-    np.add.at(count, keys, 1)
-    left = set(range(len(classes)))
-    progress = True
-    while left and progress:
-        progress = False
-        for p in sorted(left):
-            places = keys[bounds[p] : bounds[p + 1]]
-            alone = places[count[places] == 1]
-            if _determines(alone, places, n_types, single=classes.members.sizes[p] == 1):
-                count[places] -= 1
-                left.discard(p)
-                progress = True
-    return not left
-
-
-def _determines(alone: Index, places: Index, n_types: int, *, single: bool) -> bool:
-    if len(alone) == len(places):
-        return True
-    if not single or not len(alone):
-        return False
-    rows, columns = np.unique(places // n_types), np.unique(places % n_types)
-    i, j = np.searchsorted(rows, alone // n_types), np.searchsorted(columns, alone % n_types)
-    size = len(rows) + len(columns)
-    graph = sparse.coo_array((np.ones(len(alone), dtype=bool), (i, len(rows) + j)), shape=(size, size))
-    return int(csgraph.connected_components(graph, directed=False)[0]) == 1

@@ -39,7 +39,7 @@ HOUSE = [  # roof first; a new room gets its floor here
         "wellposedness",
     },
     {"certificates"},
-    {"tractability"},
+    {"facts", "tractability"},
     {"supports"},
     {"kernels", "observing", "warning", "errors"},
 ]
