@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["b_matching", "served_in_order"]
+__all__ = ["b_matching", "prefer_first", "served_in_order"]
 
 Array = NDArray[Any]
 
@@ -120,3 +120,33 @@ def served_in_order(weight: Array, k: int, l: int) -> tuple[bool, Array]:
         if count < most and weight[i, order[count]] > 0:
             return False, taken
     return True, taken
+
+
+@njit(cache=True, nogil=True)
+def prefer_first(weight: Array, taken: Array, k: int, l: int) -> None:
+    """Exchange places, at most k in a row and l in a column, for equal ones before them, while any can be."""
+    m, n = weight.shape
+    in_row, in_column = taken.sum(axis=1), taken.sum(axis=0)
+    moved = True
+    while moved:
+        moved = False
+        for i in range(m):
+            for j in range(n):
+                here = weight[i, j]
+                if taken[i, j] or here == 0:
+                    continue
+                row, column = -1, -1
+                if in_column[j] < l:
+                    for c in range(j + 1, n):
+                        if taken[i, c] and weight[i, c] == here:
+                            row, column = i, c
+                if in_row[i] < k:
+                    for r in range(i + 1, m):
+                        if taken[r, j] and weight[r, j] == here:
+                            row, column = r, j
+                if row >= 0:
+                    taken[row, column], taken[i, j], moved = False, True, True
+                    in_row[row] -= 1
+                    in_row[i] += 1
+                    in_column[column] -= 1
+                    in_column[j] += 1

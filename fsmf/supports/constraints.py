@@ -164,6 +164,8 @@ class Constraint(ABC):
 
     def _checked(self, given: Any) -> Array:
         M: Array = np.asarray(given)
+        if M.dtype.kind not in "biufc":
+            raise InputTypeError(f"an array of numbers was asked for; found dtype {M.dtype}; convert it")
         if M.shape != self.shape:
             raise ShapeError(f"an array of shape {self.shape} was asked for; found {M.shape}; reshape it")
         if not np.isfinite(M).all():
@@ -294,7 +296,7 @@ class RowColumnSparse(Constraint):
     Notes
     -----
     **Guarantee.** The projection is exact: a b-matching of greatest weight, found by shortest augmenting
-    paths. Rows are served in order; of equally good columns the first is taken.
+    paths. No entry that is kept could be exchanged for an equal one before it.
 
     **Cost.** O(k m · m n) in the worst case, O(m n) where the largest of each row, or as large ones, suit the
     columns.
@@ -341,13 +343,17 @@ class RowColumnSparse(Constraint):
         kept = largest(weight, self.k)
         if kept.sum(axis=0).max(initial=0) <= self.columns:
             return kept
-        from fsmf.kernels.b_matching_cpu import b_matching, served_in_order
+        from fsmf.kernels.b_matching_cpu import b_matching, prefer_first, served_in_order
 
         for own, k, l in ((weight, self.k, self.columns), (weight.T, self.columns, self.k)):
             suits, taken = served_in_order(np.ascontiguousarray(own), k, l)
             if suits:
-                return np.asarray(taken if own is weight else taken.T)
-        return np.asarray(b_matching(weight, self.k, self.columns))
+                taken = np.ascontiguousarray(taken if own is weight else taken.T)
+                break
+        else:
+            taken = b_matching(weight, self.k, self.columns) & (weight > 0)
+        prefer_first(weight, taken, self.k, self.columns)
+        return np.asarray(taken)
 
     def _resized(self, resize: Resize) -> Constraint:
         assert self.columns is not None

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -86,6 +86,26 @@ def test_of_equal_entries_the_first_are_kept(name):
     sizes = FEASIBLE[name].sum(axis=(1, 2))
     first = max(FEASIBLE[name][sizes == sizes.max()], key=lambda P: tuple(P.reshape(-1)))
     np.testing.assert_array_equal(constraint.places(np.ones(SHAPE)), first)
+
+
+@each
+@given(M=entries)
+@example(M=np.array([[-2, 1, 0, -2], [0, 0, 0, 2], [-1, -1, 2, -2]]))
+@settings(max_examples=25, deadline=None)
+def test_no_entry_kept_could_be_exchanged_for_an_equal_one_before_it(name, M):
+    """And where one entry, or group, does not stand in the way of another one, the first set is kept."""
+    constraint, allows = KINDS[name]
+    P = constraint.places(M)
+    if name in ("both", "permutation", "two"):
+        for kept, other in itertools.product(np.argwhere(P).tolist(), np.argwhere(~P & (M != 0)).tolist()):
+            if other < kept and abs(M[*other]) == abs(M[*kept]):
+                Q = P.copy()
+                Q[*kept], Q[*other] = False, True
+                assert not allows(Q)
+    else:
+        sizes = (FEASIBLE[name] * M**2).sum(axis=(1, 2))
+        best = FEASIBLE[name][sizes == sizes.max()] & (M != 0)
+        np.testing.assert_array_equal(P, max(best, key=lambda places: tuple(places.reshape(-1))))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -223,6 +243,9 @@ def test_bad_arrays(name):
         constraint.project(np.ones((4, 3)))
     for bad in (np.nan, np.inf):
         with pytest.raises(InputError, match="finite"):
+            constraint.project(np.full(SHAPE, bad))
+    for bad in ("a", None):
+        with pytest.raises(InputTypeError, match="numbers"):
             constraint.project(np.full(SHAPE, bad))
 
 
