@@ -8,6 +8,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any, BinaryIO, get_args
 
@@ -239,6 +240,15 @@ class Factorization(UnderWay, Product):
             solver=self.solver,
             ridge_path=path,
         )
+
+    def weighed(self, factor: float) -> Factorization:
+        """Measure in the norm of weights that are ``factor**2`` times as large; return itself."""
+        assert isinstance(self.certificate, StationaryProduct)
+        history, path = self.history, self.ridge_path
+        self.norm, self.certificate = self.norm * factor, self.certificate.weighed(factor)
+        self.history = replace(history, error=history.error * factor)
+        self.ridge_path = None if path is None else path.weighed(factor)
+        return self
 
     def verify(self, A: Any, *, weights: Any = None, missing: str | None = None) -> Verification:
         """Check the factors and the certificate against A, by other means than the solver's.

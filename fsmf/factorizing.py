@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -147,8 +148,10 @@ def _factorized(A: Any, supports: Any, solver: Any, roots: Any, began: float) ->
     if is_foreign(A):
         solver = _solvers_there(structure, solver)
     chosen = choose(structure, solver, weighted=roots is not None)
-    if roots is not None or not goes_by_parts(chosen, structure):
-        return _whole(A, structure, chosen, roots)
+    if roots is not None:
+        return _weighed(A, structure, chosen, roots)
+    if not goes_by_parts(chosen, structure):
+        return _whole(A, structure, chosen)
     norms = _norms_at_once(A, structure, chosen)
     norm = math.hypot(*norms) if norms else checked_norm(A)
     exponent = comfortable_exponent(_dtype(A), norm)
@@ -186,6 +189,22 @@ def _searched(A: Any, constraints: Constraints, solver: Any) -> Factorization:
         )
     searcher, solvers = searchers(solver)
     return search_supports(A, constraints, searcher, solvers, factorize)
+
+
+def _weighed(A: Any, structure: Structure, solver: Any, roots: NDArray[Any]) -> Factorization:
+    """Let a solver take the whole, with weights of ordinary size: only their ratios tell what is best."""
+    exponent = math.frexp(float(roots.max()))[1]
+    told = solver.callback
+
+    def tell(sweep: Any) -> bool | None:
+        answer: bool | None = told(replace(sweep, error=math.ldexp(sweep.error, exponent)))
+        return answer
+
+    changes: dict[str, Any] = {} if told is None else {"callback": tell}
+    if solver.ridge and not solver.seeks_ridge:
+        changes["ridge"] = float(solver.ridge) * 2.0 ** min(-2 * exponent, 400)
+    own = replace(solver, **changes) if exponent and changes else solver
+    return _whole(A, structure, own, divided(roots, exponent)).weighed(2.0**exponent)
 
 
 def _whole(A: Any, structure: Structure, solver: Solver, roots: NDArray[Any] | None = None) -> Factorization:

@@ -100,6 +100,10 @@ class RidgePath:
             ridges = self.ridges * np.float64(factor) ** (2 - 2 * share)
         return replace(self, ridges=ridges, errors=self.errors * factor, norms=self.norms * factor**share)
 
+    def weighed(self, factor: float) -> RidgePath:
+        """Return the path for weights of the entries of A that are ``factor**2`` times as large."""
+        return replace(self, ridges=self.ridges * factor**2, errors=self.errors * factor)
+
     @cached_property
     def norm_exponent(self) -> float:
         """The p in ``norm ∝ ridge^p`` of the smallest ridges; 0 for factors that level off."""

@@ -188,6 +188,46 @@ def test_minorants_are_below_the_roots():
             assert np.isfinite(v).all()
 
 
+@pytest.mark.parametrize("supports", [PAIR, THREE], ids=["pair", "three"])
+@pytest.mark.parametrize("kind", [ALS, fsmf.VariableProjection, fsmf.QuasiNewton])
+@pytest.mark.parametrize("scale", [2.0**-600, 2.0**-100, 2.0**100, 2.0**600])
+def test_only_ratios_of_weights_tell_which_factors_are_best(supports, kind, scale):
+    A, W = gaussian(supports.shape), weights_of(supports.shape) + 0.1
+    expected, F = (solve(A, supports, solver=kind(starts=2), weights=U) for U in (W, scale * W))
+    assert abs(F.error - math.sqrt(scale) * expected.error) < 1e-6 * F.norm
+    assert F.verify(A, weights=scale * W), str(F.verify(A, weights=scale * W))
+
+
+def test_what_is_told_on_the_way_is_in_the_norm_of_the_weights():
+    A, W, seen = gaussian(PAIR.shape), 2.0**100 * weights_of(PAIR.shape), []
+    F = solve(A, PAIR, solver=ALS(starts=1, ridge=2.0**97, callback=seen.append), weights=W)
+    assert abs(seen[-1].error - weighted_error(A, F, W)) < 1e-6 * F.error
+    assert np.isclose(F.history.error[-1], F.error, rtol=1e-6)
+    assert np.isclose(F.certificate.ridge, 2.0**97)
+    assert F.verify(A, weights=W), str(F.verify(A, weights=W))
+    path, plain = (fsmf.factorize(A, PAIR, ridge="path", weights=U).ridge_path for U in (W, 2.0**-100 * W))
+    assert np.allclose(path.errors, 2.0**50 * plain.errors)
+    assert np.allclose(path.ridges, 2.0**100 * plain.ridges)
+    assert np.allclose(path.norms, plain.norms)
+
+
+@pytest.mark.parametrize("rng", range(3))
+def test_weights_of_many_magnitudes_verify(rng):
+    draw = np.random.default_rng(rng)
+    A, W = gaussian(THREE.shape), 10.0 ** draw.integers(-12, 12, THREE.shape)
+    F = solve(A, THREE, solver=fsmf.QuasiNewton(starts=4), weights=W)
+    assert F.verify(A, weights=W), str(F.verify(A, weights=W))
+
+
+@pytest.mark.parametrize("kind", [ALS, fsmf.VariableProjection, fsmf.QuasiNewton])
+def test_zero_is_made_of_zeros(kind):
+    A = np.zeros(THREE.shape)
+    F = solve(A, THREE, solver=kind())
+    assert F.error == 0
+    assert not F.to_dense().any()
+    assert F.verify(A), str(F.verify(A))
+
+
 # Prescribed values
 
 

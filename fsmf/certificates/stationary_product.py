@@ -79,6 +79,17 @@ class StationaryProduct(StationaryPoint):
         ridge = self.ridge * factor ** (2 - 2 / self.n_factors)
         return replace(super().scaled(factor), ridge=ridge)
 
+    def weighed(self, factor: float) -> Self:
+        """Return the certificate for weights that are ``factor**2`` times as large."""
+        return replace(
+            self,
+            error=self.error * factor,
+            lower_bound=self.lower_bound * factor,
+            out_of_reach=self.out_of_reach * factor,
+            gradient_norm=self.gradient_norm * factor,
+            ridge=self.ridge * factor**2,
+        )
+
     def transposed(self) -> Self:
         """Return the certificate of the transposed problem."""
         cut = self.n_factors - self.cut if self.cut else 0
@@ -135,7 +146,8 @@ class StationaryProduct(StationaryPoint):
             sizes.append((frobenius_norm(left) if i else 1.0) * (frobenius_norm(right) if i < L - 1 else 1.0))
         scale = norm * math.hypot(*sizes)
         gradient = math.hypot(*gradients) / scale if scale else 0.0
-        rounding = slack / norm if norm else 0.0
+        # What rounding does to the residual is weighed once more in the gradient.
+        rounding = float(W.max()) * slack / norm if norm else 0.0
         return [
             Check("error", self.error, error, close(self.error, error, slack)),
             Check("out of reach", self.out_of_reach, outside, close(self.out_of_reach, outside, slack)),

@@ -142,6 +142,9 @@ def alternate(
 def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeSolution:
     """The values as the user's dtype holds them, measured, with the bound that the supports prove."""
     problem, values = run.problem.uneven(run.values, structure.supports)
+    if not (problem.norm or structure.n_prescribed):
+        # Zero is made of zeros, not of what became small.
+        values = [np.zeros_like(value) for value in values]
     stored = [value.astype(problem.dtype) for value in values]
     values = [value.astype(problem.A.dtype) for value in stored]
     error = math.sqrt(problem.squared(problem.residual(values)))
