@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from fsmf.kernels.device_rates import ESTIMATES, Rates
-from fsmf.kernels.kronecker_matmul import fused_pattern
+from fsmf.kernels.kronecker_matmul import cheapest_cuts, fused_pattern
 
 __all__ = ["Numbers", "Stage", "Step", "Tile", "plan_one_step", "plan_steps"]
 
@@ -182,18 +182,16 @@ def plan_steps(
     Dynamic programming over where the chain is cut, and within a run over which neighbours are multiplied
     out. Time is the larger of that of memory and that of arithmetic, and a launch.
     """
-    best: list[tuple[float, Step | None]] = [(0.0, None)]
-    for stop in range(1, len(patterns) + 1):
-        found = []
-        for first in range(stop):
-            for way in _steps(patterns, first, stop, numbers, columns, by_columns, matmul, rates.processors):
-                found.append((best[first][0] + way.seconds(rates), way.step))
-        best.append(min(found, key=lambda one: one[0]))
-    steps, last = [], best[-1][1]
-    while last is not None:
-        steps.append(last)
-        last = best[last.first][1]
-    return tuple(steps)
+    ways: dict[tuple[int, int], _Way] = {}
+
+    def seconds(first: int, stop: int) -> float:
+        found = _steps(patterns, first, stop, numbers, columns, by_columns, matmul, rates.processors)
+        if not found:
+            return math.inf
+        ways[first, stop] = min(found, key=lambda way: way.seconds(rates))
+        return ways[first, stop].seconds(rates)
+
+    return tuple(ways[run.start, run.stop].step for run in reversed(cheapest_cuts(len(patterns), seconds)))
 
 
 class _Way(NamedTuple):
@@ -302,20 +300,14 @@ def _fused(
     """A run in one launch: its work for a column of a group, groups, stages and tile; None if too large."""
     groups = _joined(fused_pattern(run), by_columns)
     a, _, c, d = groups
-    best: list[tuple[float, int]] = [(0.0, 0)]
-    for stop in range(1, len(run) + 1):
-        best.append(min((best[i][0] + _stage_work(_within(run[i:stop], a, d)), i) for i in range(stop)))
-    cuts, stop = [], len(run)
-    while stop:
-        cuts.append((best[stop][1], stop))
-        stop = best[stop][1]
+    cuts = cheapest_cuts(len(run), lambda first, stop: _stage_work(_within(run[first:stop], a, d)))
     # From the last factor to the first: what is between two stages lies in a buffer.
     places, stages, buffers = -1, [], 0
     if by_columns:
         places, buffers = 0, 1
     height = c if by_columns else 0
-    for i, (start, stop) in enumerate(cuts):
-        pattern = _within(run[start:stop], a, d)
+    for i, cut in enumerate(reversed(cuts)):
+        pattern = _within(run[cut], a, d)
         rows = _thread_rows(pattern[1])
         is_last = i == len(cuts) - 1 and not by_columns
         # A block whose rows one thread makes can be replaced in place.
@@ -323,10 +315,11 @@ def _fused(
         target = -1 if is_last else places if in_place else (places + 1) % 2
         buffers = max(buffers, target + 1)
         height = max(height, 0 if is_last else pattern[0] * pattern[1] * pattern[3])
-        stages.append(Stage(first + start, first + stop, pattern, rows, places, target))
+        stages.append(Stage(first + cut.start, first + cut.stop, pattern, rows, places, target))
         places = target
+    work = sum(_stage_work(stage.pattern) for stage in stages)
     tile = _tile(height, buffers, a, d, numbers, columns, by_columns, processors)
-    return None if tile is None else (best[-1][0], groups, tuple(stages), tile)
+    return None if tile is None else (work, groups, tuple(stages), tile)
 
 
 def _joined(pattern: Pattern, by_columns: bool) -> Pattern:
