@@ -11,7 +11,7 @@ import numpy as np
 from fsmf.kernels import cuda
 from fsmf.kernels.device_rates import rates_of
 from fsmf.kernels.kronecker_plan import Numbers, Pattern, Step, Tile, plan_steps
-from fsmf.kernels.kronecker_stages import multiplied_out, multiply_blocks
+from fsmf.kernels.kronecker_stages import fused_values, multiply_blocks
 from fsmf.kernels.namespace import Space
 
 __all__ = ["CudaChain", "Types"]
@@ -109,7 +109,7 @@ class CudaChain:
             if step.kind == "chain":
                 self._runs.append(self._chain(step, own))
             else:
-                V = multiplied_out(space, own[step.first : step.stop])
+                V = fused_values(space, own[step.first : step.stop])
                 self._runs.append(V if step.kind == "factor" else _turned(space, V, types))
 
     def apply(self, x: Any) -> Any:
@@ -140,7 +140,7 @@ class CudaChain:
         packed, table, first = [], [], 0
         for stage in step.stages:
             inner_a, b, c, inner_d = stage.pattern
-            V = multiplied_out(self.space, own[stage.first : stage.stop])
+            V = fused_values(self.space, own[stage.first : stage.stop])
             V = xp.reshape(V, (a, inner_a, b, inner_d, d, c))
             if stage.padded > b:
                 missing = a, inner_a, stage.padded - b, inner_d, d, c

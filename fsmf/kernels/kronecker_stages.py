@@ -8,7 +8,7 @@ from typing import Any
 from fsmf.kernels.kronecker_matmul import fused_pattern
 from fsmf.kernels.namespace import Space
 
-__all__ = ["multiplied_out", "multiply_blocks"]
+__all__ = ["fused_values", "multiply_blocks"]
 
 Pattern = tuple[int, int, int, int]
 
@@ -20,7 +20,7 @@ def multiply_blocks(space: Space, pattern: Pattern, V: Any, x: Any) -> Any:
     return xp.reshape(xp.permute_dims(y, (0, 2, 1, 3)), (a * b * d, k))
 
 
-def multiplied_out(space: Space, run: Sequence[tuple[Pattern, Any]]) -> Any:
+def fused_values(space: Space, run: Sequence[tuple[Pattern, Any]]) -> Any:
     """Return the values of a product of factors, on the smallest pattern (a, b, c, d) that holds it.
 
     Parameters
