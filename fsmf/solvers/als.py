@@ -20,7 +20,7 @@ from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
 from fsmf.solvers.problem import Relaxation, worth_compiling
 from fsmf.solvers.problem_alternation import Descent, alternate, whole_solution
 from fsmf.solvers.problem_part import pair_solution
-from fsmf.solvers.problem_path import PER_START, follow, follow_to_norm, judged, sought
+from fsmf.solvers.problem_path import PER_START, Search, follow, follow_to_norm, judged, sought
 from fsmf.solvers.problem_product import ProductProblem, Values, is_general, product_cost, unweighted
 from fsmf.solvers.problem_progress import Sweep, tell
 from fsmf.solvers.problem_sparse import Problem, problem_of, sweep_cost
@@ -251,12 +251,12 @@ class ALS(Ridged):
             return run
 
         points = ((X, Y) for X, Y, _ in self._starting_points(problem, shape))
-        search = (solve, points, PER_START * self.starts, problem.norm, is_over)
+        search = Search(solve, points, PER_START * self.starts, problem.norm, is_over)
         if max_norm is not None:
             # What is stored in the user's precision, and added up, is to keep to the bound.
             bound = max_norm * 2.0 ** (-problem.exponent / 2) * (1 - 4 * problem.eps)
-            return follow_to_norm(*search, max_norm=bound), None
-        run, path = follow(*search)
+            return follow_to_norm(search, bound), None
+        run, path = follow(search)
         if path.grows is False and not is_over():
             run = solve(0.0, run.factors, self.max_sweeps, self.rtol)
         return run, path.beside(rest).scaled(2.0**problem.exponent)

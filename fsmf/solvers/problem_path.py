@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count as counted
-from typing import Any, Generic, Protocol, TypeVar
+from itertools import islice
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from fsmf.solvers.problem_trail import Clock
 from fsmf.tractability import Part
 from fsmf.warning import warn_caller
 
-__all__ = ["PER_START", "Descend", "Run", "Solve", "follow", "follow_to_norm", "judged", "sought"]
+__all__ = ["PER_START", "Descend", "Run", "Search", "Solve", "follow", "follow_to_norm", "judged", "sought"]
 
 Factors = tuple[NDArray[Any], ...]
 
@@ -85,6 +86,33 @@ R = TypeVar("R", bound=Run)
 Solve = Callable[[float, Factors, int | None, float], R]
 
 
+class Search(NamedTuple, Generic[R]):
+    """What a path is followed of.
+
+    Attributes
+    ----------
+    solve : callable
+        See `Solve`.
+    starts : iterator of tuple of array
+        Factors to start from.
+    tried : int
+        How many of them compete.
+    unit : float
+        That of ridges.
+    is_over : callable
+        Whether time is up.
+    late : sequence of tuple of array
+        Starts that compete where the ridge is small.
+    """
+
+    solve: Solve[R]
+    starts: Iterator[Factors]
+    tried: int
+    unit: float
+    is_over: Callable[[], bool]
+    late: Sequence[Factors] = ()
+
+
 class _Trail(Generic[R]):
     """Points found so far, and where the next one is likely to be."""
 
@@ -131,11 +159,10 @@ def _extrapolated(now: NDArray[Any], before: NDArray[Any], step: float) -> NDArr
     return power
 
 
-def _best_start(
-    solve: Solve[R], starts: Iterator[Factors], count: int, unit: float, late: Sequence[Factors] = ()
-) -> tuple[float, R]:
+def _best_start(search: Search[R]) -> tuple[float, R]:
     """Let starts compete at one ridge, then the best at smaller ones; a ridge, and the winner there."""
-    points = [factors for _, factors in zip(range(count), starts, strict=False)]
+    solve, starts, tried, unit, _, late = search
+    points = list(islice(starts, tried))
     for arena in _ARENAS:
         ridge, runs = arena * unit, []
         for factors in points:
@@ -154,23 +181,14 @@ def _best_start(
     return _LATE * ridge, min(further, key=lambda run: run.objective)
 
 
-def follow(
-    solve: Solve[R],
-    starts: Iterator[Factors],
-    count: int,
-    unit: float,
-    is_over: Callable[[], bool],
-    late: Sequence[Factors] = (),
-) -> tuple[R, RidgePath]:
-    """Follow the path from the best of several starts down to where nothing changes, or to rounding.
-
-    The unit is that of ridges. Late starts compete where the ridge is small.
-    """
+def follow(search: Search[R]) -> tuple[R, RidgePath]:
+    """Follow the path from the best of several starts down to where nothing changes, or to rounding."""
+    unit, is_over = search.unit, search.is_over
     if not unit:
-        run = solve(0.0, next(starts), 1, _FINE)
+        run = search.solve(0.0, next(search.starts), 1, _FINE)
         return run, RidgePath.of([(0.0, 0.0, 0.0)], len(run.factors))
-    ridge, first = _best_start(solve, starts, count, unit, late)
-    trail = _Trail(solve)
+    ridge, first = _best_start(search)
+    trail = _Trail(search.solve)
     run = trail.at(ridge, first.factors)
     while ridge < _FIRST * unit and not _is_ended(run, is_over):
         ridge *= _RATIO
@@ -187,21 +205,13 @@ def follow(
     return run, trail.path
 
 
-def follow_to_norm(
-    solve: Solve[R],
-    starts: Iterator[Factors],
-    count: int,
-    unit: float,
-    is_over: Callable[[], bool],
-    late: Sequence[Factors] = (),
-    *,
-    max_norm: float,
-) -> R:
+def follow_to_norm(search: Search[R], max_norm: float) -> R:
     """Find the ridge whose minimiser has a given norm; ridge 0 if the factors are no larger without one."""
+    unit, is_over = search.unit, search.is_over
     if not unit:
-        return solve(0.0, next(starts), 1, _FINE)
-    trail = _Trail(solve)
-    ridge, first = _best_start(solve, starts, count, unit, late)
+        return search.solve(0.0, next(search.starts), 1, _FINE)
+    trail = _Trail(search.solve)
+    ridge, first = _best_start(search)
     run = trail.at(ridge, first.factors)
     inside: tuple[float, R] | None = None
     outside: tuple[float, R] | None = None
@@ -233,7 +243,7 @@ def follow_to_norm(
     if inside is None:
         # Hardly anything fits, or time is up: zero fits, and is what so large a ridge leaves.
         ended = run.status
-        run = solve(_MOST * unit, tuple(np.zeros_like(factor) for factor in run.factors), 1, _FINE)
+        run = search.solve(_MOST * unit, tuple(np.zeros_like(factor) for factor in run.factors), 1, _FINE)
         run.status = ended
         return run
     return inside[1]
@@ -319,9 +329,9 @@ def sought(
 
     points, later = map(tuple, starts), [tuple(values) for values in late]
     count = min(PER_START * count, _MOST_STARTS, 1 + _UNKNOWNS // max(1, problem.n_unknowns) ** 2)
-    path = None
+    search, path = Search(solve, points, count, unit, is_over, later), None
     if max_norm is None:
-        run, path = follow(solve, points, count, unit, is_over, later)
+        run, path = follow(search)
         if path.grows is False and not is_over():
             run = solve(0.0, run.factors, None, _FINE)
     else:
@@ -330,7 +340,7 @@ def sought(
             raise OptionError(
                 f"max_norm must be above the norm of the prescribed values, {least:.4g}; found {max_norm!r}"
             )
-        run = follow_to_norm(solve, points, count, unit, is_over, later, max_norm=bound)
+        run = follow_to_norm(search, bound)
         if (
             above is not None
             and run.norm < (1 - _NEAR) * bound
