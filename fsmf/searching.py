@@ -28,7 +28,7 @@ from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
 from fsmf.warning import warn_caller
 
-__all__ = ["polished", "reachable", "search_supports"]
+__all__ = ["SETTLED_ON_SUPPORTS", "polished", "reachable", "search_supports"]
 
 # An error of this share of ‖A‖ is rounding: no further start is made.
 _EXACT = 1e-13
@@ -50,7 +50,8 @@ _HOPELESS = 1.5
 # least share of its dimensions that tells how much; and what is as good as the bound.
 _SPARE, _LITTLE, _MUCH, _NEAR = 1.1, 0.1, 0.25, 1e-6
 
-_SETTLED_ON_SUPPORTS = (Status.CONVERGED, Status.OPTIMAL, Status.BRACKETED)
+# How a solver may end that has nothing more to say on the supports it was given.
+SETTLED_ON_SUPPORTS = (Status.CONVERGED, Status.OPTIMAL, Status.BRACKETED)
 
 _WARNINGS = {Status.FACTORS_GROW: NotAttainedWarning, Status.OUT_OF_BUDGET: ConvergenceWarning}
 
@@ -102,7 +103,7 @@ def search_supports(
             best = polished(A, best.factors, (), factorize)
             errors[int(np.argmin(errors))] = best.error
     settled = len(constraints) == 1 or best.error <= max(explained, _FOUND * best.norm)
-    if not settled and best.status in (*_SETTLED_ON_SUPPORTS, Status.SUPPORTS_OPEN):
+    if not settled and best.status in (*SETTLED_ON_SUPPORTS, Status.SUPPORTS_OPEN):
         best.status = Status.OUT_OF_BUDGET if was_cut_short else Status.SUPPORTS_OPEN
     if best.status in _WARNINGS:
         warn_caller(

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.errors import FsmfWarning, OptionError, ShapeError
-from fsmf.factorization import Factorization
+from fsmf.factorization import Factorization, Status
 from fsmf.factorizing import factorize
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import as_matrix
-from fsmf.searching import polished, reachable
+from fsmf.searching import SETTLED_ON_SUPPORTS, polished, reachable
 from fsmf.solvers.problem_blocks import balance, block_gradient, block_stability
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraint, Constraints, RowColumnSparse
@@ -105,6 +105,9 @@ def hierarchical_sparse(
         F = polished(A, factors, (), factorize)
     constraints = Constraints([*(pair[0] for pair in pairs), pairs[-1][1]])
     lower_bound, explained = reachable(dense, constraints)
+    settled = F.error <= explained
+    if not settled and F.status in SETTLED_ON_SUPPORTS:
+        F.status = Status.SUPPORTS_OPEN
     F.search = SupportSearch(
         constraints=tuple(constraints),
         supports=F.supports,
@@ -113,7 +116,7 @@ def hierarchical_sparse(
         best=0,
         stability=block_stability(dense, tuple(X.toarray() for X in F.factors), constraints),
         lower_bound=lower_bound,
-        settled=F.error <= explained,
+        settled=settled,
     )
     F.solver = f"splits + {F.solver}"
     return F

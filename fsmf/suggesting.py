@@ -125,7 +125,7 @@ def suggest_supports(
     """
     A, norm = as_matrix(A)
     m, n = A.shape
-    most = m * n - 1 if max_parameters is None else as_count("max_parameters", max_parameters)
+    most = max(1, m * n - 1) if max_parameters is None else as_count("max_parameters", max_parameters)
     generator = as_rng(rng)
     found: list[tuple[str, Factorization]] = []
     with warnings.catch_warnings():

@@ -68,6 +68,10 @@ def test_zero_and_prime_sides():
     assert fsmf.suggest_supports(np.random.default_rng(0).standard_normal((7, 5)), max_parameters=20)
 
 
+def test_a_number_has_no_fewer_parameters():
+    assert all(one.factorization.relative_error == 0 for one in fsmf.suggest_supports([[3.0]]))
+
+
 def test_bad_input():
     with pytest.raises(OptionError):
         fsmf.suggest_supports(np.eye(4), max_parameters=0)

@@ -64,8 +64,9 @@ class PALM:
     Parameters
     ----------
     starts : int
-        Number of random starts. Of three factors without noise that were not found from both ends, the first
-        one that ends no lower than those before is the last.
+        Number of random starts; 0 where sparse vectors are all that is to be tried. Of three factors without
+        noise that were not found from both ends, the first one that ends no lower than those before is the
+        last.
     max_sweeps : int
         Sweeps over all factors, of each start.
     schedule : float
@@ -82,7 +83,7 @@ class PALM:
     Raises
     ------
     OptionError
-        If an option is out of range.
+        If an option is out of range; from the solve, if random starts are all there is, and none are allowed.
 
     Notes
     -----
@@ -167,6 +168,7 @@ class PALM:
         is_lost = len(inner) == 2 and max(inner) <= _MOST and min(inner) < min(A.shape)
         is_lost = is_lost and not noise_level(A, min(inner))
         brief = replace(self, rtol=max(self.rtol, _LOOSE)) if is_lost else self
+        name = ""
         for name, factors, schedule in self._starting_points(A / norm, constraints, rng):
             searcher = brief if schedule else self
             factors = searcher._descended(A / norm, factors, constraints, schedule)
@@ -177,6 +179,11 @@ class PALM:
             if is_lost and schedule and error >= least:
                 return
             least = min(least, error)
+        if not name:
+            raise OptionError(
+                f"starts must be at least 1 for {list(constraints)}: nothing but random starts finds such "
+                "factors; found 0"
+            )
 
     def _starting_points(
         self, A: Array, constraints: Constraints, rng: np.random.Generator

@@ -374,6 +374,8 @@ def _on_sphere(problem: ProductProblem, values: Values, norm: float) -> Descent:
     )
     z = found.x.view(start.dtype) * (norm / float(np.linalg.norm(found.x)))
     gradient = value_and_gradient(free, z)[1]
-    run = Descent(problem.ridged(max(0.0, -float(np.vdot(z, gradient).real) / (2 * norm**2))), free.split(z))
+    # Each is divided by the norm, whose square may underflow.
+    ridge = max(0.0, -float(np.vdot(z / norm, gradient / norm).real) / 2)
+    run = Descent(problem.ridged(ridge), free.split(z))
     run.status = Status.CONVERGED if found.success else Status.OUT_OF_BUDGET
     return run

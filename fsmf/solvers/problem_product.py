@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from fsmf.certificates.residuals import dense
-from fsmf.errors import InputTypeError, OptionError, ShapeError
+from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import comfortable_exponent, divided
@@ -36,6 +36,9 @@ _SMALL, _DENSE = 4096, 0.25
 
 # Rounds of balancing: one settles a pair, and few a chain.
 _ROUNDS = 4
+
+# How large A and prescribed values may be, in double and in single precision: free factors make up for both.
+_RANGE, _RANGE_SINGLE = (1e-50, 1e50), (1e-18, 1e18)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +87,8 @@ class ProductProblem:
         own = own.astype(np.result_type(A.dtype, np.float64), copy=False)
         # Beside a matrix of ordinary size a ridge as large as this leaves nothing of the factors.
         ridge = min(ridge * 2.0 ** min(-exponent * (2 - 2 / len(supports)), 400.0), 2.0**400)
-        if np.isrealobj(own) and any(map(np.iscomplexobj, map(_prescribed, supports))):
-            raise InputTypeError(
-                "prescribed values must be real, as A is; found complex ones; give a complex A"
-            )
         norm = frobenius_norm(own if part.roots is None else part.roots * own)
+        _check_prescribed([_prescribed(support) for support in supports if support.n_prescribed], A, norm)
         problem = cls(own, supports, ridge, exponent, A.dtype, norm, part.roots)
         return problem._evened() if evened and part.structure.n_prescribed else problem
 
@@ -359,6 +359,19 @@ def unweighted(part: Part) -> Supports | None:
 
 def _prescribed(support: Support) -> Array:
     return support.prescribed if isinstance(support, FixedSupport) else np.zeros(0)
+
+
+def _check_prescribed(values: list[Array], A: Array, norm: float) -> None:
+    """Check that values suit a matrix of this norm, in the user's precision."""
+    if A.dtype.kind == "f" and any(map(np.iscomplexobj, values)):
+        raise InputTypeError("prescribed values must be real, as A is; found complex ones; give a complex A")
+    low, high = _RANGE_SINGLE if A.dtype.char in "fF" else _RANGE
+    sizes = [norm, *(float(np.abs(value).max()) for value in values)] if values else []
+    if any(size and not low <= size <= high for size in sizes):
+        raise InputError(
+            f"where values are prescribed, the norm of A and the largest in each factor must be 0 or between "
+            f"{low:g} and {high:g}; found {', '.join(f'{size:g}' for size in sizes)}; scale them"
+        )
 
 
 def _root_mean_square(values: Array) -> float:

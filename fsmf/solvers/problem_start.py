@@ -19,7 +19,7 @@ from fsmf.supports.layout import Index
 from fsmf.supports.support import Supports
 from fsmf.tractability import Part, Structure
 
-__all__ = ["chain_points", "crossings", "equilibrated", "perturbed", "starting_points"]
+__all__ = ["chain_points", "crossings", "equilibrated", "perturbed", "starting_points", "zero"]
 
 Array = NDArray[Any]
 
@@ -48,12 +48,19 @@ def starting_points(
     """
     if initial is not None:
         yield problem.holding(problem.warm(initial))
+    yield from zero(problem, structure)
     for values in _made_of_parts(problem, structure, rng):
         noise = problem.random(rng)
         pairs = zip(problem.balanced(values, all_movable=True), noise, strict=True)
         yield problem.holding([value + _NOISE * some for value, some in pairs])
     while True:
         yield problem.holding(problem.random(rng))
+
+
+def zero(problem: ProductProblem, structure: Structure) -> Iterator[Values]:
+    """Yield zeros, where A is zero and nothing is prescribed: no more is needed."""
+    if not problem.norm and not structure.n_prescribed:
+        yield [np.zeros(support.nnz, problem.A.dtype) for support in problem.supports]
 
 
 def _made_of_parts(

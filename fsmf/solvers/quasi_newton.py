@@ -23,7 +23,7 @@ from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
 from fsmf.solvers.problem_part import answered, product_of
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_progress import Sweep, tell
-from fsmf.solvers.problem_start import chain_points, crossings, equilibrated, perturbed
+from fsmf.solvers.problem_start import chain_points, crossings, equilibrated, perturbed, zero
 from fsmf.solvers.problem_trail import Clock, Trail
 from fsmf.tractability import Part, Structure
 
@@ -333,6 +333,7 @@ class _Race:
         if self._options.initial is not None:
             own.append(problem.holding(problem.warm(self._options.initial)))
             yield own[0]
+        yield from zero(problem, structure)
         for values in chain_points(problem, structure, rng):
             own.append(problem.balanced(values))
             yield perturbed(problem, own[-1], _NOISE, rng)

@@ -127,6 +127,12 @@ def test_the_bound_on_the_norm_is_kept_and_used(max_norm):
     assert F.error <= best * (1 + 1e-2)
 
 
+def test_a_bound_whose_square_is_nothing_is_kept():
+    F = solve(SWAP, [LOWER, UPPER], max_norm=1e-300)
+    assert F.status is Status.BOUNDED
+    assert all(np.abs(X.data).max() <= 1e-300 for X in F.factors)
+
+
 def test_bounds_weigh_what_is_prescribed():
     unit = fsmf.fixed(np.eye(2), np.eye(2), support=LOWER)
     F = solve(SWAP, [unit, UPPER], max_norm=10.0)
