@@ -6,16 +6,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import get_lapack_funcs
 
 __all__ = ["noise_level", "sparse_basis"]
 
 Array = NDArray[Any]
 
-# Normals that are drawn, for each dimension and altogether, and how many at a time.
-_DRAWS, _MORE, _BATCH = 32, 64, 512
-
-# A row depends on others if less than this share of it is left.
-_LEFT = 0.05
+# How often independent rows are drawn where they are few of many; at most; and how unequal their weights are.
+_DRAWS, _MOST, _SPREAD = 16, 512, 6.0
 
 # A matrix with no more beyond its rank, as a share of the largest singular value, has that rank.
 _EXACT = 1e-14
@@ -23,6 +21,9 @@ _EXACT = 1e-14
 # Rounding, as a share of the largest singular value; entries, in units of the noise, that are zeros, and when
 # vectors are made exact, one limit after another, but never more than a share of the largest.
 _ROUNDING, _ZERO, _ZEROS, _SMALL = 1e-9, 4.0, (16.0, 4.0, 1.0, 1.0), 0.1
+
+# Vectors that are compared with those kept at a time.
+_BLOCK = 128
 
 # Singular values of pure noise end at 1 in these units; vectors that differ by less are the same.
 _NOISE, _DIFFERENT, _SAME = 1.1, 3.0, 1e-3
@@ -58,13 +59,15 @@ def noise_level(A: Array, rank: int) -> float:
     return float(rest / np.sqrt((m - rank) * (n - rank))) if rest > _EXACT * s[0] else 0.0
 
 
-def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float = 0.0) -> tuple[Array, Array]:
+def sparse_basis(
+    A: Array, rank: int, rng: np.random.Generator, *, noise: float = 0.0, draws: int = _DRAWS
+) -> tuple[Array, Array]:
     """Return sparse vectors that span the columns of A, or the leading part of what they span.
 
-    A vector of a space of dimension r is told by r − 1 independent rows where it vanishes. Rows are drawn,
-    and what vanishes there is a candidate: a vector with many zeros is met again and again. Where an entry is
-    as small as the noise, it is taken for a zero, and the candidate becomes what is least in all those
-    places. The sparsest that do not depend on each other are kept.
+    A vector of a space of dimension r is told by r − 1 independent rows where it vanishes. Independent rows
+    are drawn, and what vanishes on all but one of them is a candidate: a vector with many zeros is met again
+    and again. Under noise, an entry as small as it is taken for a zero, and the candidate becomes what is
+    least in all those places. The sparsest that do not depend on each other are kept.
 
     Parameters
     ----------
@@ -76,6 +79,8 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float 
         For the rows.
     noise : float
         Standard deviation of an entry of A; see `noise_level`.
+    draws : int
+        How often r rows are drawn if A has many more; more often if it has not.
 
     Returns
     -------
@@ -86,7 +91,7 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float 
 
     Notes
     -----
-    Cost: O(r³ + m r²) for each of some 32 r candidates.
+    Cost: O(m r²) for each draw, of r candidates.
 
     References
     ----------
@@ -114,9 +119,9 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float 
         # One direction has one basis; of all there is, unit vectors are the sparsest.
         Z = rows if r < 2 else np.eye(len(rows), dtype=A.dtype) * s[0]
     else:
-        Q = _exact(
-            rows, _normals(rows, _DRAWS * r + _MORE, zero, rng), zero, _ZEROS if noise else _ZEROS[-1:]
-        )
+        Q = _normals(rows, draws, rng)
+        if noise:
+            Q = _exact(rows, Q, zero)
         Z = rows @ Q
         size = np.abs(Z)
         score = np.log1p((size / zero) ** 2).sum(axis=0)
@@ -131,37 +136,23 @@ def sparse_basis(A: Array, rank: int, rng: np.random.Generator, *, noise: float 
     return basis, (zero if noise else 0.0) / norms
 
 
-def _normals(rows: Array, number: int, zero: float, rng: np.random.Generator) -> Array:
-    """What vanishes on r − 1 independent rows, drawn so many times, a unit column each."""
-    r = rows.shape[1]
-    size = np.linalg.norm(rows, axis=1)
-    least = np.maximum(2 * np.sqrt(r) * zero, _LEFT * size)
-    found = []
-    for start in range(0, number, _BATCH):
-        order = np.argsort(rng.random((min(_BATCH, number - start), len(rows))), axis=1)
-        free = np.tile(np.eye(r, dtype=rows.dtype), (len(order), 1, 1))
-        missing = np.full(len(order), r - 1)
-        for drawn in order.T:
-            some = np.flatnonzero(missing)
-            if not len(some):
-                break
-            left = (free[some] @ rows[drawn[some]].conj()[:, :, None])[:, :, 0]
-            length = np.linalg.norm(left, axis=1)
-            fresh = length > least[drawn[some]]
-            some, left = some[fresh], left[fresh] / length[fresh, None]
-            free[some] -= left[:, :, None] * left[:, None].conj()
-            missing[some] -= 1
-        # Of what is still free, the unit vector that is hit most.
-        best = np.einsum("nii->ni", free).real.argmax(axis=1)
-        found.append(free[np.arange(len(free)), :, best].T)
-    Q = np.concatenate(found, axis=1)
+def _normals(rows: Array, draws: int, rng: np.random.Generator) -> Array:
+    """What vanishes on all of so many drawn independent rows but one, a unit column each."""
+    number, r = rows.shape
+    # The share of vectors with few nonzeros that a draw meets falls like this.
+    draws = min(_MOST, int(draws * (number / (number - r)) ** 2))
+    (pivoted,) = get_lapack_funcs(("geqp3",), (rows,))
+    # What is left of a row decides as well as its weight: none is taken that depends on those before.
+    weights = np.exp(_SPREAD * rng.random((draws, 1, number)))
+    drawn = np.stack([pivoted(weighted)[1][:r] - 1 for weighted in weights * rows.conj().T])
+    Q = np.concatenate(np.linalg.inv(rows[drawn]), axis=1)
     normals: Array = Q / np.linalg.norm(Q, axis=0)
     return normals
 
 
-def _exact(rows: Array, Q: Array, zero: float, limits: tuple[float, ...]) -> Array:
+def _exact(rows: Array, Q: Array, zero: float) -> Array:
     """What is least where its entries are small, a unit column each, once; the limit is lowered in steps."""
-    for limit in limits:
+    for limit in _ZEROS:
         size = np.abs(rows @ Q)
         small = (size < np.maximum(zero, np.minimum(limit * zero, _SMALL * size.max(axis=0)))).T
         # Hundreds of candidates are small at a dozen different sets of places.
@@ -174,17 +165,21 @@ def _exact(rows: Array, Q: Array, zero: float, limits: tuple[float, ...]) -> Arr
 
 def _independent(Z: Array, order: Array, number: int) -> list[int]:
     """So many columns of Z at most, in an order; none is less than 1 away from what those before span."""
-    rest = Z[:, order]
     kept: list[int] = []
-    position = 0
-    while len(kept) < number:
-        # Columns that nearly depend on those kept stay so.
-        far = np.flatnonzero(np.linalg.norm(rest[:, position:], axis=0) > 1)
-        if not len(far):
+    basis = np.empty((len(Z), 0), dtype=Z.dtype)
+    for start in range(0, len(order), _BLOCK):
+        if len(kept) == number:
             break
-        position += int(far[0])
-        kept.append(int(order[position]))
-        w = rest[:, position] / np.linalg.norm(rest[:, position])
-        position += 1
-        rest -= w[:, None] * (w.conj() @ rest)
+        some = order[start : start + _BLOCK]
+        rest = Z[:, some] - basis @ (basis.conj().T @ Z[:, some])
+        while len(kept) < number:
+            # Columns that nearly depend on those kept stay so.
+            far = np.linalg.norm(rest, axis=0) > 1
+            rest, some = rest[:, far], some[far]
+            if not len(some):
+                break
+            kept.append(int(some[0]))
+            w = rest[:, :1] / np.linalg.norm(rest[:, 0])
+            basis = np.concatenate([basis, w], axis=1)
+            rest -= w @ (w.conj().T @ rest)
     return kept

@@ -36,8 +36,9 @@ _LOOSE = 3e-3
 # Spaces of more dimensions are not searched for sparse vectors: too many sets of places would be needed.
 _MOST = 48
 
-# How often that search is made, with other draws, where the one before did not find what noise lets expect.
-_ATTEMPTS = 4
+# How often that search draws rows; fewer in further attempts, which are to differ, where those before did not
+# find what noise lets expect.
+_DRAWS = 16, 4, 4, 4
 
 # Factors with a smaller error, relative to A, are left to the solver that has their supports next.
 _FOUND = 1e-9
@@ -93,7 +94,7 @@ class PALM:
     found.
 
     **Cost.** Per sweep O(m n r) for each factor and its projection; the search for sparse vectors
-    O(r³ + m r²) for some 32 r candidates; a move O(r² s²) for s nonzeros a component.
+    O(m r²) for each of some dozens of draws; a move O(r² s²) for s nonzeros a component.
 
     References
     ----------
@@ -193,12 +194,14 @@ class PALM:
         inner = [one.shape[1] for one in constraints[:-1]]
         constrained = [not isinstance(one, Free | OnSupport) for one in constraints]
         noise = noise_level(A, min(inner))
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt, draws in enumerate(_DRAWS, 1):
             name = f"attempt {attempt} at sparse" if attempt > 1 else "sparse"
             if len(constraints) == 2 and inner[0] <= _MOST:
                 for turned, what in enumerate(("columns", "rows")):
                     if constrained[turned] and inner[0] < A.shape[turned]:
-                        pair = planted_pair(A, constraints, drawing, noise=noise, turned=bool(turned))
+                        pair = planted_pair(
+                            A, constraints, drawing, noise=noise, turned=bool(turned), draws=draws
+                        )
                         yield f"{name} {what}", pair, 0
             # Without noise, other draws lead three factors to the same.
             if len(constraints) == 3 and max(inner) <= _MOST and (attempt == 1 or noise):

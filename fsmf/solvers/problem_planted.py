@@ -30,7 +30,7 @@ _PATIENCE, _BRIEF = 200, 60
 
 
 def planted_pair(
-    A: Array, constraints: Constraints, rng: np.random.Generator, *, noise: float, turned: bool
+    A: Array, constraints: Constraints, rng: np.random.Generator, *, noise: float, turned: bool, draws: int
 ) -> list[Array]:
     """Return sparse vectors of the columns of A and what makes A of them, exchanged until both are sparse.
 
@@ -46,6 +46,8 @@ def planted_pair(
         Standard deviation of the noise of an entry of A.
     turned : bool
         Whether to begin with the rows of A instead.
+    draws : int
+        As `sparse_basis` takes it.
 
     Returns
     -------
@@ -53,7 +55,7 @@ def planted_pair(
         Near A; not always with as few nonzeros as allowed.
     """
     B = A.T if turned else A
-    X, left = sparse_basis(B, constraints[0].shape[1], rng, noise=noise)
+    X, left = sparse_basis(B, constraints[0].shape[1], rng, noise=noise, draws=draws)
     Y = np.linalg.lstsq(X, B, rcond=None)[0]
     right = _ZERO * noise * _amplified(X)
     Y = _cleaned(Y, right[:, None])
