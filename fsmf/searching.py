@@ -21,7 +21,7 @@ from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM, Candidate
-from fsmf.solvers.problem_blocks import block_stability, multiplied
+from fsmf.solvers.problem_blocks import block_stability, multiplied, thresholded
 from fsmf.solvers.problem_trail import Clock
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraints
@@ -46,6 +46,9 @@ _FAR, _BRIEF = 0.05, 5
 # Starts that end at so many times the best error are not worth a solver: their supports have settled.
 _HOPELESS = 1.5
 
+# Turns of thresholding and solving that the best is given at most, and what each has to gain.
+_TURNS, _GAIN = 6, 1e-3
+
 # How much larger than expected an error is that noise still explains; the most noise, as a share of A; the
 # least share of its dimensions that tells how much; and what is as good as the bound.
 _SPARE, _LITTLE, _MUCH, _NEAR = 1.1, 0.1, 0.25, 1e-6
@@ -67,6 +70,7 @@ def search_supports(
     dense = dense.astype(np.result_type(dense.dtype, np.float64), copy=False)
     starts, errors, norm = [], [], frobenius_norm(dense)
     lower_bound, explained = reachable(dense, constraints)
+    explained = max(explained, _FOUND * norm)
     # A of so low a rank is such a product, or nothing that is near to one.
     is_exact = not lower_bound and min(one.shape[1] for one in constraints[:-1] or constraints) < min(
         dense.shape
@@ -99,10 +103,13 @@ def search_supports(
             if best.status is Status.OUT_OF_BUDGET:
                 # On other supports than these it would go on.
                 best.status = Status.SUPPORTS_OPEN
-        elif best.status is Status.OUT_OF_BUDGET and not solvers:
-            best = polished(A, best.factors, (), factorize)
+        elif not solvers:
+            if best.error > explained and len(constraints) > 1 and not np.iscomplexobj(dense):
+                best = _furthered(A, dense, best, constraints, factorize, clock)
+            if best.status is Status.OUT_OF_BUDGET:
+                best = polished(A, best.factors, (), factorize)
             errors[int(np.argmin(errors))] = best.error
-    settled = len(constraints) == 1 or best.error <= max(explained, _FOUND * best.norm)
+    settled = len(constraints) == 1 or best.error <= explained
     if not settled and best.status in (*SETTLED_ON_SUPPORTS, Status.SUPPORTS_OPEN):
         best.status = Status.OUT_OF_BUDGET if was_cut_short else Status.SUPPORTS_OPEN
     if best.status in _WARNINGS:
@@ -122,6 +129,24 @@ def search_supports(
         settled=settled,
     )
     best.solver = f"{type(searcher).__name__} + {best.solver}"
+    return best
+
+
+def _furthered(
+    A: Any, dense: Any, best: Factorization, constraints: Constraints, factorize: Factorize, clock: Clock
+) -> Factorization:
+    """Let hard thresholding of one factor at a time and the solver take turns, while that gains."""
+    for _ in range(_TURNS):
+        if clock.is_over():
+            break
+        factors = thresholded(dense, [X.toarray().astype(dense.dtype) for X in best.factors], constraints)
+        F = polished(A, factors, (), factorize, max_sweeps=_TRIAL)
+        # On the same supports nothing new is learnt, and how factors grow is forgotten.
+        if F.supports == best.supports:
+            break
+        before, best = best.error, min(best, F, key=lambda one: one.error)
+        if best.error > (1 - _GAIN) * before:
+            break
     return best
 
 

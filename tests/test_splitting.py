@@ -85,3 +85,10 @@ def test_bad_input():
         fsmf.hierarchical_sparse(A, max_sweeps=0)
     with pytest.raises(InputError):
         fsmf.hierarchical_sparse(np.full((4, 4), np.nan))
+
+
+def test_what_noise_does_not_explain_is_left_open():
+    A = np.random.default_rng(0).standard_normal((8, 8))
+    F = fsmf.hierarchical_sparse(A)
+    assert not F.search.settled
+    assert F.status is fsmf.Status.SUPPORTS_OPEN

@@ -9,14 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.supports.constraints import Constraint
+from fsmf.thresholding.descent import iht
+from fsmf.thresholding.polishing import Hessian, Loss
 from fsmf.thresholding.stability import HTStability, ht_stability
 
-__all__ = ["balance", "block_gradient", "block_stability", "multiplied", "norm_bound", "right_products"]
+__all__ = [
+    "balance",
+    "block_gradient",
+    "block_stability",
+    "multiplied",
+    "norm_bound",
+    "right_products",
+    "thresholded",
+]
 
 Array = NDArray[Any]
 
 # How often a Gram matrix is squared to bound its norm.
 _SQUARINGS = 3
+
+# Rounds over all factors, iterations of each factor, the gain that ends them, and the most nonzeros that are
+# settled by second derivatives.
+_ROUNDS, _ITERATIONS, _GAIN, _FEW = 10, 200, 1e-6, 500
 
 
 def _norm(gram: Array) -> float:
@@ -50,6 +64,55 @@ def block_stability(
         found.append(ht_stability(X, gradient, one, step=step))
         left = X if left is None else left @ X
     return tuple(found)
+
+
+def thresholded(A: Array, factors: list[Array], constraints: tuple[Constraint, ...]) -> list[Array]:
+    """Let `fsmf.iht` go on with one factor after another, the others fixed, until all keep their places.
+
+    In one factor the error is that of sparse least squares. A and the factors are real.
+    """
+    factors = list(factors)
+    for _ in range(_ROUNDS):
+        balance(factors)
+        rights, left, moved = right_products(factors), None, False
+        for i, (X, one, right) in enumerate(zip(factors, constraints, rights, strict=True)):
+            few = bool(np.count_nonzero(X) <= _FEW)
+            loss, hessian = _block_loss(A, left, right)
+            point = iht(
+                loss,
+                one,
+                start=X,
+                max_iterations=_ITERATIONS,
+                rtol=_GAIN,
+                hessian=hessian if few else None,
+                polish=few,
+            )
+            moved = moved or not np.array_equal(point.places, X != 0)
+            factors[i] = point.x
+            left = point.x if left is None else left @ point.x
+        if not moved:
+            break
+    return factors
+
+
+def _block_loss(A: Array, left: Array | None, right: Array | None) -> tuple[Loss, Hessian]:
+    """Half the squared error of ``left X right`` in X, with its gradient; and its second derivatives."""
+    G = np.eye(A.shape[0]) if left is None else left.T @ left
+    H = np.eye(A.shape[1]) if right is None else right @ right.T
+    target = A if left is None else left.T @ A
+    target = target if right is None else target @ right.T
+    whole = float(np.linalg.norm(A)) ** 2
+
+    def loss(X: Array) -> tuple[float, Array]:
+        gradient = G @ X @ H - target
+        return (whole + float(np.sum(X * (gradient - target)))) / 2, gradient
+
+    def hessian(X: Array, index: Array) -> Array:
+        rows, columns = np.divmod(index, X.shape[1])
+        second: Array = G[np.ix_(rows, rows)] * H[np.ix_(columns, columns)]
+        return second
+
+    return loss, hessian
 
 
 def block_gradient(

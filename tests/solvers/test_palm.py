@@ -11,7 +11,7 @@ from scipy import sparse
 
 import fsmf
 from fsmf.errors import ConvergenceWarning, InputError, InputTypeError, OptionError, RefusedError, ShapeError
-from fsmf.solvers.problem_blocks import block_stability, norm_bound
+from fsmf.solvers.problem_blocks import _block_loss, block_stability, multiplied, norm_bound, thresholded
 from fsmf.supports.constraints import Constraints
 
 
@@ -153,6 +153,57 @@ def test_factors_meet_the_constraints_and_the_certificate_holds(seed, kind, dtyp
     )
     for start in candidates:
         assert F.error <= np.linalg.norm(A - start.factors[0] @ start.factors[1]) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("sides", [(True, True), (True, False), (False, True)])
+def test_the_loss_of_one_factor_is_that_of_the_product(sides):
+    rng = np.random.default_rng(1)
+    left, right = rng.standard_normal((6, 3)), rng.standard_normal((4, 5))
+    left, right = (M if given else None for M, given in zip((left, right), sides, strict=True))
+    X = rng.standard_normal((3 if sides[0] else 6, 4 if sides[1] else 5))
+    A = rng.standard_normal((6, 5))
+    loss, hessian = _block_loss(A, left, right)
+
+    def plain(X):
+        product = X if left is None else left @ X
+        return 0.5 * np.linalg.norm(A - (product if right is None else product @ right)) ** 2
+
+    index, units = np.arange(X.size)[::2], np.eye(X.size).reshape(-1, *X.shape)[::2]
+    value, gradient = loss(X)
+    assert np.isclose(value, plain(X))
+    for i, (place, E) in enumerate(zip(index, units, strict=True)):
+        assert np.isclose(gradient.flat[place], (plain(X + E) - plain(X - E)) / 2)
+        second = [loss(X + E)[1].flat[j] - loss(X)[1].flat[j] for j in index]
+        assert np.allclose(hessian(X, index)[i], second)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_thresholding_one_factor_at_a_time_only_gains(seed):
+    rng = np.random.default_rng(seed)
+    constraints = fsmf.RowSparse((8, 6), 2), fsmf.KSparse((6, 5), 12), fsmf.ColumnSparse((5, 8), 3)
+    A = rng.standard_normal((8, 8))
+    before = [one.project(rng.standard_normal(one.shape)) for one in constraints]
+    after = thresholded(A, before, constraints)
+    assert all(one.contains(X) for one, X in zip(constraints, after, strict=True))
+    assert np.linalg.norm(A - multiplied(after)) <= np.linalg.norm(A - multiplied(before))
+    # Least squares on the places of the last factor cannot do better: it is at its best.
+    left, (rows, columns) = after[0] @ after[1], np.nonzero(after[2])
+    design = np.stack(
+        [np.outer(left[:, i], np.arange(8) == j).ravel() for i, j in zip(rows, columns, strict=True)], axis=1
+    )
+    best = design @ np.linalg.lstsq(design, A.ravel(), rcond=None)[0]
+    assert np.isclose(np.linalg.norm(A - multiplied(after)), np.linalg.norm(A.ravel() - best))
+
+
+def test_thresholding_finds_what_palm_alone_does_not(monkeypatch):
+    rng = np.random.default_rng(1)
+    A, constraints = rng.standard_normal((16, 16)), [fsmf.RowSparse((16, 16), 3)] * 3
+    found = solve(A, constraints)
+    monkeypatch.setattr("fsmf.searching._TURNS", 0)
+    alone = solve(A, constraints)
+    assert found.error < 0.9 * alone.error
+    assert min(found.search.errors) == found.error
+    assert all(one.contains(X.toarray()) for one, X in zip(constraints, found.factors, strict=True))
 
 
 def test_one_factor_is_the_projection():
