@@ -203,32 +203,36 @@ def _sweep(
 def descend(
     A: Array,
     flat: Array,
+    last: Array,
     best: Array,
     shapes: Array,
     places: Any,
     room: Array,
     most: Array,
     schedule: int,
+    first_sweep: int,
     max_sweeps: int,
     inertia: float,
     rtol: float,
     look: int,
     patience: int,
     least: float,
+    idle: int,
     floor: float,
-) -> float:
-    """Sweep until nothing is gained, and return the least error; see `fsmf.solvers.palm`.
+) -> tuple[float, int]:
+    """Sweep until nothing is gained, and return the least error, and how many looks in a row gained nothing.
 
-    The factors lie one after another in flat, which is written; the best ones are left in best. `places`
-    holds the places of all groups, as indices into their factor; where in these each group begins; with which
-    group each factor begins; and room for as many numbers as the largest group has places.
+    See `fsmf.solvers.palm`. The factors lie one after another in flat, which is written, as are those of the
+    sweep before in last; the best ones are left in best. `places` holds the places of all groups, as indices
+    into their factor; where in these each group begins; with which group each factor begins; and room for as
+    many numbers as the largest group has places.
     """
     L = len(shapes)
     ends = np.zeros(L + 1, np.int64)
     for i in range(L):
         ends[i + 1] = ends[i] + shapes[i, 0] * shapes[i, 1]
-    last, now, idle = flat.copy(), room.copy(), 0
-    for sweep in range(max_sweeps):
+    now = room.copy()
+    for sweep in range(first_sweep, max_sweeps):
         if sweep < schedule:
             share = 1 - (sweep + 1) / schedule
             for g in range(len(room)):
@@ -236,7 +240,7 @@ def descend(
         product = _sweep(A, flat, last, shapes, ends, places, now, inertia)
         for i in range(L - 1):
             _balance(flat, last, i, ends, shapes)
-        if sweep + 1 < schedule or (sweep + 1) % look:
+        if sweep + 1 < schedule or ((sweep + 1) % look and sweep + 1 < max_sweeps):
             continue
         error = _distance(A, product)
         idle = idle + 1 if error > (1 - rtol) * least else 0
@@ -244,6 +248,8 @@ def descend(
             least = error
             for t in range(len(flat)):
                 best[t] = flat[t]
-        if idle >= patience or least <= floor:
+        if least <= floor:
+            idle = patience
+        if idle >= patience:
             break
-    return least
+    return least, idle

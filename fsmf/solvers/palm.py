@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -19,6 +18,7 @@ from fsmf.kernels.sparse_basis import noise_level
 from fsmf.solvers.base import Cost
 from fsmf.solvers.problem_blocks import balance, block_gradient, multiplied, norm_bound, right_products
 from fsmf.solvers.problem_planted import planted_pair, planted_triple
+from fsmf.solvers.problem_trail import Clock
 from fsmf.supports.constraints import Constraints, Free, OnSupport, Quotas
 from fsmf.supports.sizes import as_count
 from fsmf.thresholding.stability import as_positive, as_rng, random_sparse
@@ -79,7 +79,7 @@ class PALM:
     rtol : float
         A start has converged when ten sweeps lower the error by less than this fraction, twice.
     max_seconds : float, optional
-        Time for all starts, in seconds; the first is finished in any case.
+        Time for all starts, in seconds; when it is over the constraints are tight at once, and a start ends.
     rng : int or numpy.random.Generator
         Seed of the starts; results are deterministic for a given seed.
 
@@ -158,7 +158,7 @@ class PALM:
         Candidate
             Feasible factors, and a name for their start.
         """
-        rng, began = as_rng(self.rng), time.perf_counter()
+        rng, clock = as_rng(self.rng), Clock(0.0, self.max_seconds)
         norm = frobenius_norm(A)
         if len(constraints) == 1 or not norm:
             zeros = [np.zeros(one.shape, dtype=A.dtype) for one in constraints]
@@ -174,9 +174,9 @@ class PALM:
         name = ""
         for name, factors, schedule in self._starting_points(A / norm, constraints, rng):
             searcher = brief if schedule else self
-            factors = searcher._descended(A / norm, factors, constraints, schedule)
+            factors = searcher._descended(A / norm, factors, constraints, schedule, is_over=clock.is_over)
             yield Candidate(name, tuple(scale * X for X in factors))
-            if self.max_seconds is not None and time.perf_counter() - began > self.max_seconds:
+            if clock.is_over():
                 return
             error = frobenius_norm(A / norm - multiplied(factors))
             if is_lost and schedule and error >= least:
@@ -225,9 +225,10 @@ class PALM:
         constraints: Constraints,
         schedule: int,
         *,
+        is_over: Callable[[], bool] = lambda: False,
         compiled: bool = True,
     ) -> list[Array]:
-        """Sweep until nothing is gained; the best feasible factors."""
+        """Sweep until nothing is gained, or time is over; the best feasible factors."""
         if not schedule:
             factors = [one.project(X) for one, X in zip(constraints, factors, strict=True)]
         last = list(factors)
@@ -237,25 +238,32 @@ class PALM:
         quotas = [found for one in constraints if (found := one.quotas())]
         # To compile the twin for complex numbers, too, takes longer than it saves.
         if compiled and len(quotas) == len(constraints) and not np.iscomplexobj(A):
-            return self._compiled(A, factors, quotas, schedule, least)
+            return self._compiled(A, factors, quotas, schedule, least, is_over)
         idle = 0
         for sweep in range(self.max_sweeps):
-            share = 1 - (sweep + 1) / schedule if sweep < schedule else 0.0
+            ends = is_over()
+            share = 1 - (sweep + 1) / schedule if sweep < schedule and not ends else 0.0
             now = [one.loosened(share) for one in constraints] if share > 0 else constraints
             factors, last = self._sweep(A, factors, last, now)
             balance(factors, last)
-            if sweep + 1 < schedule or (sweep + 1) % _LOOK:
+            if not ends and (sweep + 1 < schedule or ((sweep + 1) % _LOOK and sweep + 1 < self.max_sweeps)):
                 continue
             error = frobenius_norm(A - multiplied(factors))
             idle = idle + 1 if error > (1 - self.rtol) * least else 0
             if error < least:
                 best, least = [X.copy() for X in factors], error
-            if idle >= _PATIENCE or least <= np.finfo(float).eps:
+            if ends or idle >= _PATIENCE or least <= np.finfo(float).eps:
                 break
         return best
 
     def _compiled(
-        self, A: Array, factors: list[Array], quotas: list[Quotas], schedule: int, least: float
+        self,
+        A: Array,
+        factors: list[Array],
+        quotas: list[Quotas],
+        schedule: int,
+        least: float,
+        is_over: Callable[[], bool],
     ) -> list[Array]:
         """The twin for constraints that are numbers of places in groups."""
         from fsmf.kernels.palm_cpu import descend
@@ -265,24 +273,34 @@ class PALM:
         sizes = [np.bincount(own.group.reshape(-1), minlength=len(own.room)) for own in quotas]
         bounds = np.cumsum(np.concatenate([[0], *sizes]))
         groups = np.cumsum([0, *map(len, sizes)])
-        best = flat.copy()
-        descend(
-            np.ascontiguousarray(A),
-            flat,
-            best,
-            np.array([X.shape for X in factors]),
-            (order, bounds, groups, np.empty(max(map(max, sizes)))),
-            np.concatenate([own.room for own in quotas]),
-            np.concatenate([own.most for own in quotas]),
-            schedule,
-            self.max_sweeps,
-            float(self.inertia),
-            float(self.rtol),
-            _LOOK,
-            _PATIENCE,
-            float(least),
-            float(np.finfo(float).eps),
-        )
+        best, last = flat.copy(), flat.copy()
+        # Nobody looks at the clock within a piece.
+        piece = self.max_sweeps if self.max_seconds is None else _LOOK
+        idle, sweep, is_last = 0, 0, False
+        while sweep < self.max_sweeps and idle < _PATIENCE and not is_last:
+            is_last = is_over()
+            schedule = min(schedule, sweep) if is_last else schedule
+            least, idle = descend(
+                np.ascontiguousarray(A),
+                flat,
+                last,
+                best,
+                np.array([X.shape for X in factors]),
+                (order, bounds, groups, np.empty(max(map(max, sizes)))),
+                np.concatenate([own.room for own in quotas]),
+                np.concatenate([own.most for own in quotas]),
+                schedule,
+                sweep,
+                min(sweep + (1 if is_last else piece), self.max_sweeps),
+                float(self.inertia),
+                float(self.rtol),
+                _LOOK,
+                _PATIENCE,
+                float(least),
+                idle,
+                float(np.finfo(float).eps),
+            )
+            sweep += piece
         ends = np.cumsum([X.size for X in factors])[:-1]
         return [own.reshape(X.shape) for own, X in zip(np.split(best, ends), factors, strict=True)]
 

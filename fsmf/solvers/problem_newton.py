@@ -291,6 +291,8 @@ def descend(
     if done := [run for run in active if run.is_settled]:
         done[0].status = Status.CONVERGED
         return False
+    if clock.is_over() and any(run.errors for run in active):
+        return False
     pack = newton.pack([run.values for run in active])
     damped, idle = np.full(len(active), damping), np.zeros(len(active), dtype=int)
     for step in range(1, max_steps + 1):

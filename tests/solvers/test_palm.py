@@ -12,6 +12,7 @@ from scipy import sparse
 import fsmf
 from fsmf.errors import ConvergenceWarning, InputError, InputTypeError, OptionError, RefusedError, ShapeError
 from fsmf.solvers.problem_blocks import _block_loss, block_stability, multiplied, norm_bound, thresholded
+from fsmf.solvers.problem_trail import Clock
 from fsmf.supports.constraints import Constraints
 
 
@@ -74,18 +75,22 @@ def test_random_starts_need_a_schedule():
     assert found_by_random_starts("total", 0.0) <= 3
 
 
-@pytest.mark.parametrize("schedule", [0, 10])
-def test_compiled_sweeps_do_what_plain_ones_do(schedule):
+@pytest.mark.parametrize(
+    ("schedule", "options"), [(0, {}), (10, {}), (10, {"max_seconds": 1e9}), (10, {"max_seconds": 0})]
+)
+def test_compiled_sweeps_do_what_plain_ones_do(schedule, options):
     rng = np.random.default_rng(2)
     four = [
         *(fsmf.NM((7, 6), 1, of=2), fsmf.RowSparse((6, 5), 2)),
         *(fsmf.OnSupport(rng.random((5, 6)) < 0.7), fsmf.Free((6, 8))),
     ]
-    palm = fsmf.PALM(max_sweeps=25)
+    palm = fsmf.PALM(max_sweeps=25, **options)
     for some in map(Constraints, (four, [fsmf.ColumnSparse((7, 6), 3), fsmf.KSparse((6, 8), 20)])):
         A, start = rng.standard_normal((7, 8)), [rng.standard_normal(one.shape) for one in some]
+        is_over = Clock(0.0, palm.max_seconds).is_over
         plain, quick = (
-            palm._descended(A, [X.copy() for X in start], some, schedule, compiled=c) for c in (False, True)
+            palm._descended(A, [X.copy() for X in start], some, schedule, is_over=is_over, compiled=c)
+            for c in (False, True)
         )
         for one, X, Y in zip(some, plain, quick, strict=True):
             assert one.contains(Y)
@@ -204,6 +209,17 @@ def test_thresholding_finds_what_palm_alone_does_not(monkeypatch):
     assert found.error < 0.9 * alone.error
     assert min(found.search.errors) == found.error
     assert all(one.contains(X.toarray()) for one, X in zip(constraints, found.factors, strict=True))
+
+
+@pytest.mark.parametrize("kind", [fsmf.KSparse, fsmf.RowColumnSparse])
+@pytest.mark.parametrize(
+    "options", [{"max_sweeps": 5}, {"max_sweeps": 15, "schedule": 1.0}, {"max_seconds": 0}]
+)
+def test_factors_meet_the_constraints_however_early_their_search_ends(kind, options):
+    A, constraints = np.random.default_rng(0).standard_normal((8, 8)), [kind((8, 8), 3)] * 2
+    F = solve(A, constraints, solver=fsmf.PALM(starts=1, **options))
+    assert all(one.contains(X.toarray()) for one, X in zip(constraints, F.factors, strict=True))
+    assert F.verify(A)
 
 
 def test_one_factor_is_the_projection():

@@ -5,12 +5,13 @@ import math
 import numpy as np
 import oracles
 import pytest
-from cases import solve
+from cases import CEC_SLM, CEC_SLM_POINT, CEC_SLM_TARGET, solve
 from solvers.test_problem_sweep import PRODUCTS, gaussian, masks
 
 import fsmf
 from fsmf import ALS, Status, VariableProjection
 from fsmf.errors import ConvergenceWarning, NotAttainedWarning, OptionError
+from fsmf.solvers.problem_alternation import Descent
 from fsmf.solvers.problem_newton import GaussNewton
 from fsmf.solvers.problem_peeling import peeled
 from fsmf.solvers.problem_product import ProductProblem
@@ -99,6 +100,18 @@ def test_small_pairs_reach_the_best_known():
     assert missed == []
 
 
+def test_perturbations_leave_a_plateau(monkeypatch):
+    """Where all starts are at a local minimum that sweeps do not leave, and steps do not, either."""
+
+    def stuck(solver, problem, *others):
+        return (Descent(problem, problem.warm(CEC_SLM_POINT)) for _ in range(100))
+
+    monkeypatch.setattr(VariableProjection, "_portfolio", stuck)
+    for starts, squared in ((1, 4), (5, 1)):
+        F = solve(CEC_SLM_TARGET, CEC_SLM, solver=VariableProjection(starts=starts))
+        assert F.error**2 == pytest.approx(squared)
+
+
 def test_a_ridge_bounds_the_factors():
     A = np.eye(4)[::-1]
     F = fsmf.factorize(A, fsmf.lu(4), solver=VariableProjection(ridge=0.01, starts=8))
@@ -114,6 +127,9 @@ def test_time_can_run_out():
         F = fsmf.factorize(gaussian((6, 6)), PRODUCTS["three"], solver=VariableProjection(max_seconds=0))
     assert F.status is Status.OUT_OF_BUDGET
     assert len(F.history) <= 1
+    # What is read off is a descent of its own: a step of so many unknowns would take seconds.
+    with pytest.warns(ConvergenceWarning, match="out of budget after 1 sweeps"):
+        fsmf.factorize(gaussian((40, 40)), fsmf.lu(40), solver=VariableProjection(max_seconds=0))
 
 
 @pytest.mark.parametrize(
