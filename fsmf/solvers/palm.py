@@ -60,7 +60,8 @@ class PALM:
     among sparse vectors that span the columns, or the rows, of A. Where one of the two factors so found is
     sparse and the other is not, multiples of components move from one to another, which leaves the product
     as it is. For products without noise this finds the factors at once. Three factors are sought from both
-    ends likewise. Then come random starts, whose constraints tighten from none at all. Where the best is
+    ends likewise, or as rows that combine few of the same, where A has a lower rank than they have columns.
+    Then come random starts, whose constraints tighten from none at all. Where the best is
     farther from a real A than noise explains, `iht` goes on with one of its factors after another, the others
     fixed, in turn with the solver that has the supports, while that gains.
 

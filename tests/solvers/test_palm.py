@@ -247,9 +247,57 @@ def test_three_factors_are_found_from_both_ends(ends):
     assert tried >= 3
 
 
+@pytest.mark.parametrize(
+    ("inner", "alike", "dtype"),
+    [
+        *(((8, 7), None, float), ((8, 6), None, float), ((6, 8), None, float), ((7, 8), None, complex)),
+        *(((8, 8), "columns", float), ((8, 8), "rows", float)),
+    ],
+)
+def test_three_factors_are_found_where_the_middle_one_is_deficient(inner, alike, dtype):
+    """Of twenty that were tried of each kind sixteen to twenty; without atoms none or two of ten."""
+    constraints = [
+        fsmf.ColumnSparse((32, inner[0]), 4),
+        fsmf.ColumnSparse(inner, 3) if alike != "rows" else fsmf.RowSparse(inner, 3),
+        fsmf.RowSparse((inner[1], 32), 4),
+    ]
+    found = 0
+    for seed in range(6, 11):
+        rng = np.random.default_rng(seed)
+        factors = [
+            one.places(rng.random(one.shape)) * rng.standard_normal(one.shape).astype(dtype)
+            for one in constraints
+        ]
+        if dtype is complex:
+            factors = [X * np.exp(1j * rng.uniform(0, 2 * np.pi, X.shape)) for X in factors]
+        if alike == "columns":
+            factors[1][:, -1] = factors[1][:, 0]
+        elif alike == "rows":
+            factors[1][-1] = factors[1][0]
+        A = np.linalg.multi_dot(factors)
+        F = solve(A, constraints, solver=fsmf.PALM(starts=0))
+        assert all(one.contains(X.toarray()) for one, X in zip(constraints, F.factors, strict=True))
+        found += F.relative_error < 1e-9
+    assert found >= 4
+
+
+def test_noise_is_left_where_the_middle_factor_is_deficient():
+    constraints = [fsmf.ColumnSparse((32, 8), 4), fsmf.ColumnSparse((8, 7), 3), fsmf.RowSparse((7, 32), 4)]
+    for seed in range(3, 6):
+        rng = np.random.default_rng(seed)
+        A = np.linalg.multi_dot(
+            [one.places(rng.random(one.shape)) * rng.standard_normal(one.shape) for one in constraints]
+        )
+        E = rng.standard_normal(A.shape)
+        E *= 1e-7 * np.linalg.norm(A) / np.linalg.norm(E)
+        F = solve(A + E, constraints, solver=fsmf.PALM(starts=0))
+        assert F.relative_error < 1e-7
+        assert F.search.settled
+
+
 def test_a_search_without_hope_ends_early():
-    """A singular middle factor: nobody finds those. The best start is kept, and the status is honest."""
-    constraints = [fsmf.ColumnSparse((32, 8), 4), fsmf.ColumnSparse((8, 8), 3), fsmf.RowSparse((8, 32), 4)]
+    """Rows that combine four of eight: these are not told. The best start is kept, the status is honest."""
+    constraints = [fsmf.ColumnSparse((32, 8), 16), fsmf.ColumnSparse((8, 8), 3), fsmf.RowSparse((8, 32), 16)]
     rng = np.random.default_rng(0)
     X, Y, Z = (one.places(rng.random(one.shape)) * rng.standard_normal(one.shape) for one in constraints)
     Y[:, -1] = Y[:, 0]
