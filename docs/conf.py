@@ -111,7 +111,7 @@ def generate(app: object) -> None:
     """Write what the pages include."""
     GENERATED.mkdir(exist_ok=True)
     (GENERATED / "choosing.inc").write_text(choosing(), encoding="utf-8")
-    for command in ("", "explain", "factorize", "apply", "calibrate"):
+    for command in ("", "explain", "factorize", "suggest", "apply", "calibrate"):
         text = _help(*command.split())
         (GENERATED / f"help{'-' * bool(command)}{command}.txt").write_text(text, encoding="utf-8")
     make_pictures.lu(GENERATED / "lu.png")

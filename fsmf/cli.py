@@ -63,7 +63,8 @@ def _ridge(text: str) -> float | str:
 
 # Who is asked for by name takes all that it can.
 _SOLVERS: dict[str, Any] = {
-    re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower(): kind() for kind in map(type, TABLE)
+    re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower(): kind()
+    for kind in (*map(type, TABLE), fsmf.GlobalSearch)
 }
 
 # Options of solvers, by the name of their field; a solver without that field does not take the option.
@@ -72,7 +73,7 @@ _OPTIONS: dict[str, tuple[Callable[[str], Any], str]] = {
     "max_sweeps": (int, "sweeps per start"),
     "max_seconds": (float, "time for all starts"),
     "max_steps": (int, "steps per start"),
-    "rtol": (float, "hierarchical: error to meet by choosing ranks; others: gain that ends a start"),
+    "rtol": (float, "hierarchical: error to meet; global-search: gap; others: gain that ends a start"),
     "ridge": (_ridge, "weight of the squared factor norms in the objective, or path for a vanishing one"),
     "max_norm": (float, "bound on the norm of the factors"),
     "rng": (_seed, "seed of the random starts"),
@@ -186,6 +187,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     factorize.add_argument("A", metavar="A")
     factorize.add_argument("supports", metavar="SUPPORTS")
+    factorize.add_argument("--weights", metavar="W", help="a file or name, as A: weights of its entries")
+    factorize.add_argument(
+        "--missing", choices=["nan"], help="what stands for a missing entry of A; by default nothing does"
+    )
     factorize.add_argument("-o", "--output", metavar="F.npz", help="save the factorization")
     factorize.add_argument("--verify", action="store_true", help="check the result against A, by other means")
     factorize.add_argument("--plot", metavar="FILE", help="save a picture of the factors")
@@ -197,7 +202,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     solving = factorize.add_argument_group("solver", "of the options below, each solver takes its own")
     solving.add_argument(
-        "--solver", choices=["auto", *_SOLVERS], default="auto", help="default: auto, the strongest"
+        "--solver",
+        choices=["auto", *_SOLVERS],
+        default="auto",
+        metavar="NAME",
+        help=f"{', '.join(_SOLVERS)}, or auto, the strongest (default: auto)",
     )
     for name, (kind, text) in _OPTIONS.items():
         defaults = {key: getattr(solver, name) for key, solver in _SOLVERS.items() if hasattr(solver, name)}
@@ -209,6 +218,18 @@ def _parser() -> argparse.ArgumentParser:
             metavar="X" if kind in (float, _ridge) else "HOW" if kind is str else "N",
             help=f"{text} (default: {', '.join(shown)})",
         )
+
+    suggest = command(
+        _suggest,
+        "suggest",
+        "rank supports by how much of the error a parameter takes away",
+        _ARRAY.format("A"),
+    )
+    suggest.add_argument("A", metavar="A")
+    suggest.add_argument("--max-parameters", type=int, metavar="N", help="most nonzeros of all factors")
+    suggest.add_argument("--rng", type=_seed, default=0, metavar="N", help="seed of searches (default: 0)")
+    suggest.add_argument("-o", "--output", metavar="F.npz", help="save the factorization on the first")
+    suggest.add_argument("--json", action="store_true", help="print one JSON object")
 
     apply = command(
         _apply, "apply", "multiply a saved factorization with a vector or matrix", _ARRAY.format("x")
@@ -261,17 +282,17 @@ def _factorize(arguments: argparse.Namespace) -> int:
         check_output(arguments.output)
     if arguments.plot:
         check_output(arguments.plot, _picture_suffixes())
-    A = read_array(arguments.A)
-    if A.ndim != 2:
-        raise ShapeError(f"{arguments.A} must be a matrix; found {A.ndim}-D of shape {A.shape}")
+    A = _matrix(arguments.A)
     supports = read_supports(arguments.supports, A.shape)
+    weights = None if arguments.weights is None else _matrix(arguments.weights)
+    observed: dict[str, Any] = {"weights": weights, "missing": arguments.missing}
     shown = arguments.progress or (sys.stderr.isatty() and not arguments.quiet)
     began = time.perf_counter()
     with _told(quiet=arguments.quiet) as told, _Progress() as progress:
         solvers = _solvers(arguments, fsmf.analyze(supports), progress if shown else None)
-        F = fsmf.factorize(A, supports, solver=solvers)
+        F = fsmf.factorize(A, supports, solver=solvers, **observed)
     seconds = time.perf_counter() - began
-    verification = F.verify(A) if arguments.verify else None
+    verification = F.verify(A, **observed) if arguments.verify else None
     failed = verification is not None and not verification
     if arguments.output and not failed:
         with replaced(arguments.output) as place:
@@ -290,8 +311,33 @@ def _factorize(arguments: argparse.Namespace) -> int:
     if failed:
         print("fsmf: error: verification failed; nothing was written", file=sys.stderr)
         return _UNVERIFIED
-    good = (fsmf.Status.EXACT, fsmf.Status.OPTIMAL, fsmf.Status.BRACKETED, fsmf.Status.CONVERGED)
-    return _DONE if F.status in good else _WARNED
+    wanting = (fsmf.Status.OUT_OF_REACH, fsmf.Status.OUT_OF_BUDGET, fsmf.Status.FACTORS_GROW)
+    return _WARNED if F.status in wanting else _DONE
+
+
+def _suggest(arguments: argparse.Namespace) -> int:
+    if arguments.output:
+        check_output(arguments.output)
+    found = fsmf.suggest_supports(
+        _matrix(arguments.A), max_parameters=arguments.max_parameters, rng=arguments.rng
+    )
+    if arguments.output and found:
+        with replaced(arguments.output) as place:
+            found[0].factorization.save(place)
+    if arguments.json:
+        rows = [{"name": one.name, "decades": one.decades} | _receipt(one.factorization) for one in found]
+        print(json.dumps({"suggestions": rows}))
+    else:
+        nothing = "no supports have fewer parameters than A has entries"
+        print("\n".join(map(str, found)) or nothing)
+    return _DONE if found else _WARNED
+
+
+def _matrix(name: str) -> Any:
+    A = read_array(name)
+    if A.ndim != 2:
+        raise ShapeError(f"{name} must be a matrix; found {A.ndim}-D of shape {A.shape}")
+    return A
 
 
 def _apply(arguments: argparse.Namespace) -> int:
@@ -324,7 +370,8 @@ def _solvers(arguments: argparse.Namespace, structure: Structure, callback: Any)
     given = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
     if re.fullmatch(r"\d+(,\d+)*", given.get("order", "")):
         given["order"] = tuple(map(int, given["order"].split(",")))
-    chosen = choose(structure, asked)
+    weighted = arguments.weights is not None or arguments.missing is not None
+    chosen = choose(structure, asked, weighted=weighted)
     for name in given:
         if not hasattr(chosen, name):
             takers = " or ".join(key for key, solver in _SOLVERS.items() if hasattr(solver, name))
@@ -419,6 +466,13 @@ def _receipt(F: fsmf.Factorization) -> dict[str, Any]:
         "status_text": F.status.value,
         "certificate": {"name": F.certificate.name} | F.certificate.scalars(),
         "sweeps": len(F.history),
+        "ridge_path": None if F.ridge_path is None else _path(F.ridge_path),
+    }
+
+
+def _path(path: fsmf.RidgePath) -> dict[str, Any]:
+    return {"grows": path.grows, "rate": path.rate if path.grows else None, "limit": path.limit} | {
+        name.removeprefix("path_"): values.tolist() for name, values in path.arrays().items()
     }
 
 

@@ -121,7 +121,7 @@ class TestFactorize:
 
     def test_what_is_not_verified_is_not_written(self, here, capsys, monkeypatch):
         wrong = fsmf.Verification((Check("error", 1.0, 2.0, False),))
-        monkeypatch.setattr(fsmf.Factorization, "verify", lambda F, A: wrong)
+        monkeypatch.setattr(fsmf.Factorization, "verify", lambda F, A, **_: wrong)
         words = ["factorize", "hilbert:8", "hodlr", "--verify", "-o", "f.npz", "--plot", "f.png"]
         assert main(words) == 3
         out, err = capsys.readouterr()
@@ -192,7 +192,7 @@ class TestSolverOptions:
         [(None, "max_steps", fsmf.VariableProjection), ("als", "max_sweeps", fsmf.ALS)],
     )
     def test_every_option_is_handed_over(self, monkeypatch, solver, budget, kind):
-        def look(A, supports, *, solver):
+        def look(A, supports, *, solver, weights, missing):
             seen.extend(solver)
             raise fsmf.errors.InputError("seen enough")
 
@@ -208,7 +208,7 @@ class TestSolverOptions:
         assert all(getattr(found, name) == value for name, value in options.items())
 
     def test_every_option_of_a_chain_is_handed_over(self, monkeypatch):
-        def look(A, supports, *, solver):
+        def look(A, supports, *, solver, weights, missing):
             seen.extend(solver)
             raise fsmf.errors.InputError("seen enough")
 
@@ -221,13 +221,46 @@ class TestSolverOptions:
         main(["factorize", "hilbert:8", "butterfly", "--order", "balanced", "--rtol", "0.5"])
         assert fsmf.Hierarchical(order="balanced", rtol=0.5) in seen
 
+    def test_weights_and_missing_entries(self, here, capsys):
+        A, W = np.random.default_rng(0).standard_normal((2, 4, 4))
+        A[0, 1], W = np.nan, W**2
+        np.save("A.npy", A)
+        np.save("W.npy", W)
+        words = ["factorize", "A.npy", "lu", "--weights", "W.npy", "--missing", "nan", "--verify"]
+        assert main([*words, "-q", "-o", "f.npz"]) in (0, 1)
+        assert fsmf.load("f.npz").verify(A, weights=W, missing="nan")
+        assert main(words[:3]) == 2
+        assert "A must be finite" in capsys.readouterr().err
+        assert main([*words, "--solver", "block-svd"]) == 2
+        assert "takes no weights" in capsys.readouterr().err
+
+    def test_a_bound_that_is_met_is_no_warning_and_a_path_is_told(self, here, capsys):
+        assert main(["factorize", "hilbert:3", "lu", "--max-norm", "1", "--json"]) == 0
+        receipt = json.loads(capsys.readouterr().out)
+        assert (receipt["status"], receipt["ridge_path"]) == ("BOUNDED", None)
+        np.save("A.npy", np.eye(2)[::-1])
+        assert main(["factorize", "A.npy", "lu", "--ridge", "path", "--json"]) == 1
+        path = json.loads(capsys.readouterr().out)["ridge_path"]
+        assert path["grows"] is True
+        assert abs(path["rate"] + 2) < 0.01
+        assert len(path["ridges"]) == len(path["errors"]) == len(path["norms"])
+
+    def test_a_search_is_told(self, here, capsys):
+        np.save("A.npy", np.random.default_rng(0).standard_normal((3, 3)))
+        np.save("W.npy", 1 - np.eye(3))
+        assert (
+            main(["factorize", "A.npy", "completion:W.npy", "--solver", "global-search", "--rtol", "0.1"])
+            == 0
+        )
+        assert "by exhaustive search" in capsys.readouterr().out
+
     def test_a_solver_can_be_asked_for(self, capsys):
         words = ["factorize", "hilbert:6", "monarch:blocks=2"]
         for name, solver in cli._SOLVERS.items():
             assert main([*words, "--solver", name]) == 0
             assert f"by {type(solver).__name__}\n" in capsys.readouterr().out
-        assert [*map(type, cli._SOLVERS.values())] == [*map(type, TABLE)]
-        names = {"block-svd", "hierarchical", "quasi-newton", "als", "variable-projection"}
+        assert [*map(type, cli._SOLVERS.values())] == [*map(type, TABLE), fsmf.GlobalSearch]
+        names = {"block-svd", "hierarchical", "quasi-newton", "als", "variable-projection", "global-search"}
         assert cli._SOLVERS.keys() == names
 
     @pytest.mark.parametrize(
@@ -496,3 +529,21 @@ class TestCommand:
             process.stdout.close()
             assert process.stderr.read() == b""
         assert process.returncode == 141
+
+
+class TestSuggest:
+    def test_ranks_supports_and_saves_the_first(self, here, capsys):
+        np.save("A.npy", linalg.hadamard(16)[np.random.default_rng(0).permutation(16)])
+        assert main(["suggest", "A.npy", "-o", "f.npz"]) == 0
+        expected = fsmf.suggest_supports(np.load("A.npy"))
+        assert capsys.readouterr().out == "".join(f"{one}\n" for one in expected)
+        assert fsmf.load("f.npz").verify(np.load("A.npy"))
+        assert main(["suggest", "A.npy", "--json", "--max-parameters", "70"]) == 0
+        rows = json.loads(capsys.readouterr().out)["suggestions"]
+        assert rows
+        assert all(row["parameters"] <= 70 for row in rows)
+
+    def test_says_so_where_nothing_is_smaller(self, here, capsys):
+        np.save("A.npy", np.ones((1, 5)))
+        assert main(["suggest", "A.npy"]) == 1
+        assert capsys.readouterr().out == "no supports have fewer parameters than A has entries\n"
