@@ -85,8 +85,8 @@ def pair_solution(
     """Measure two factors, in the user's precision, and search in so many operations for a bound."""
     part = problem.part
     error = math.sqrt(problem.squared_error(X, Y))
-    # No bound can come nearer to what is rounding.
-    search = error > 8 * problem.eps * problem.norm
+    # No bound can come nearer to what is rounding in sums of so many products.
+    search = error > 8 * problem.eps * math.sqrt(min(part.structure.shape)) * problem.norm
     bound, blocks = best_bound(problem.block, part.structure, work=work, search=search)
     left, right = problem.values(X, Y)
     return Solution(
