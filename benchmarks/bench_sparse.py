@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,6 +24,10 @@ from benchmarks.harness import Gate, arguments, machine, milliseconds, optional,
 
 RECOVERED, STARTS, SWEEPS = 1e-6, 5, 1000
 OURS = "fsmf"
+
+# What makes a product, or several factors, of a matrix; and which projection of a peer a factor is to meet.
+Contender = Callable[[np.ndarray], Any]
+Allowed = tuple[str, tuple[int, int], int]
 
 # Kind of constraint, components, nonzeros of each column (row) or in all.
 PLANTED = [
@@ -53,51 +58,19 @@ def relative_error(A: np.ndarray, F: Any) -> float:
     return float(np.linalg.norm(A - dense) / np.linalg.norm(A))
 
 
-def quietly(call: Callable[[], Any]) -> Any:
-    """Compiled code prints past Python, to the file itself."""
+def attempted(call: Callable[[], Any]) -> Any:
+    """What a peer makes, or None where it fails, as when a factor becomes zero; it prints past Python."""
     sys.stdout.flush()
     kept = os.dup(1)
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         try:
             return call()
+        except Exception:
+            return None
         finally:
             os.dup2(kept, 1)
             os.close(kept)
-
-
-def hadamard(sizes: list[int], budget: float, gate: Gate) -> list[list[str]]:
-    fsmf, fact = optional("fsmf"), optional("pyfaust.fact")
-    contenders: dict[str, Callable[[np.ndarray], Any]] = {OURS: fsmf.hierarchical_sparse}
-    if fact:
-        for backend in (2016, 2020):
-            contenders[f"pyfaust hierarchical, backend={backend}"] = lambda A, backend=backend: quietly(
-                lambda: fact.hierarchical(np.asfortranarray(A), "hadamard", backend=backend)
-            )
-    rows, spent = [], dict.fromkeys(contenders, 0.0)
-    for n in sizes:
-        A = scipy.linalg.hadamard(n) / math.sqrt(n)
-        allowed = [name for name in contenders if spent[name] <= budget]
-        times: dict[str, list[float]] = {name: [] for name in allowed}
-        errors = {}
-        contenders[OURS](A)  # compile, load
-        for _ in range(5 if n < 64 else 1):
-            for name in allowed:
-                seconds, F = worked(lambda run=contenders[name], A=A: run(A))
-                times[name].append(seconds)
-                errors[name] = relative_error(A, F)
-        ours = median(times[OURS])
-        gate(errors[OURS] < 1e-12, f"Hadamard {n} is recovered")
-        for name in contenders:
-            if name not in allowed:
-                rows.append([f"Hadamard {n}", name, "over budget", "", ""])
-                continue
-            spent[name] = median(times[name])
-            if name != OURS:
-                gate(ours <= 0.2 * spent[name], f"Hadamard {n}: a fifth of the time of {name}")
-            cells = milliseconds(spent[name]), f"{errors[name]:.0e}", f"{spent[name] / ours:.1f}×"
-            rows.append([f"Hadamard {n}", name, *cells])
-    return rows
 
 
 def planted(kind: str, r: int, k: int, seed: int, n: int = 32) -> tuple[np.ndarray, list[Any]]:
@@ -125,77 +98,136 @@ def middle(kind: str, r: int) -> tuple[int, int]:
     return (r, r) if shape in ("", "singular") else (r, int(shape.partition("×")[2]))
 
 
-def palm4msa(A: np.ndarray, kind: str, r: int, k: int) -> float:
-    """The default start, then random ones, until the product is recovered: the least error."""
-    fact, params, proj = (optional(f"pyfaust.{name}") for name in ("fact", "factparams", "proj"))
-    n, rng, best = len(A), np.random.default_rng(0), math.inf
+def allowed(kind: str, r: int, k: int, n: int) -> list[Allowed]:
+    """What each factor of a planted product has to be, for a peer."""
     inner = middle(kind, r) if kind.startswith("three") else (r, r)
-    shapes = [(n, r), (inner[1], n)]
     ends = ("sp", "sp") if kind == "total" else ("spcol", "splin")
-    allowed = [getattr(proj, name)(shape, k) for name, shape in zip(ends, shapes, strict=True)]
-    if kind.startswith("three"):
-        shapes.insert(1, inner)
-        allowed.insert(1, proj.spcol(inner, 3))
-    for start in range(STARTS):
+    between = [("spcol", inner, 3)] if kind.startswith("three") else []
+    return [(ends[0], (n, r), k), *between, (ends[1], (inner[1], n), k)]
+
+
+def palm4msa(A: np.ndarray, constraints: list[Allowed], starts: int) -> Any:
+    """The default start, then random ones, until the product is recovered: the best product."""
+    fact, params, proj = (optional(f"pyfaust.{name}") for name in ("fact", "factparams", "proj"))
+    projections = [getattr(proj, name)(shape, k) for name, shape, k in constraints]
+    rng, best, least = np.random.default_rng(0), None, math.inf
+    for start in range(starts):
         first = None
         if start:
-            first = [np.asfortranarray(rng.standard_normal(shape)) for shape in shapes]
-        settings = params.ParamsPalm4MSA(allowed, params.StoppingCriterion(num_its=SWEEPS), init_facts=first)
-        try:
-            F = quietly(lambda s=settings: fact.palm4msa(np.asfortranarray(A), s, backend=2020))
-        except Exception:  # a factor became zero
-            continue
-        best = min(best, relative_error(A, F))
-        if best < RECOVERED:
+            first = [np.asfortranarray(rng.standard_normal(shape)) for _, shape, _ in constraints]
+        ends = params.StoppingCriterion(num_its=SWEEPS)
+        settings = params.ParamsPalm4MSA(projections, ends, init_facts=first)
+        F = attempted(partial(fact.palm4msa, np.asfortranarray(A), settings, backend=2020))
+        if F is not None and (error := relative_error(A, F)) < least:
+            best, least = F, error
+        if least < RECOVERED:
             break
     return best
 
 
-def apart(A: np.ndarray, sparsity: tuple[str, int, int]) -> tuple[float, float]:
-    """Seconds of the processor and error in a process of its own, which some products end."""
+def hierarchical(A: np.ndarray, constraints: list[Allowed] | None, backend: int) -> Any:
+    """Split one factor after another off a rest that may be anything; without constraints, as of Hadamard."""
+    fact, params, proj = (optional(f"pyfaust.{name}") for name in ("fact", "factparams", "proj"))
+    settings: Any = "hadamard"
+    if constraints:
+        *own, last = constraints
+        rests = [("sp", (shape[1], A.shape[1]), shape[1] * A.shape[1]) for _, shape, _ in own[:-1]]
+        lists = [[getattr(proj, name)(shape, k) for name, shape, k in some] for some in (own, [*rests, last])]
+        ends = params.StoppingCriterion(num_its=SWEEPS)
+        settings = params.ParamsHierarchical(*lists, ends, ends, is_update_way_R2L=False)
+    return attempted(partial(fact.hierarchical, np.asfortranarray(A), settings, backend=backend))
+
+
+def peers(constraints: list[Allowed], *, starts: int, preset: bool) -> dict[str, Contender]:
+    """Every peer there is, given these constraints, or what it has for Hadamard matrices."""
+    if not optional("pyfaust.fact"):
+        return {}
+    own = None if preset else constraints
+    return {"pyfaust palm4msa": partial(palm4msa, constraints=constraints, starts=starts)} | {
+        f"pyfaust hierarchical, backend={backend}": partial(hierarchical, constraints=own, backend=backend)
+        for backend in (2016, 2020)
+    }
+
+
+def measured(name: str, run: Contender, A: np.ndarray) -> tuple[float, float]:
+    """Seconds of the processor and error; of a peer in a process of its own, which some products end.
+
+    What is written after a process began is copied first, in milliseconds: who runs here runs before.
+    """
+    if name == OURS:
+        seconds, F = worked(lambda: run(A))
+        return seconds, relative_error(A, F)
     fork = multiprocessing.get_context("fork")
     here, there = fork.Pipe()
-    child = fork.Process(target=lambda: there.send(worked(lambda: palm4msa(A, *sparsity))))
+
+    def apart() -> None:
+        seconds, F = worked(lambda: run(A))
+        there.send((seconds, math.inf if F is None else relative_error(A, F)))
+
+    child = fork.Process(target=apart)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     child.start()
     there.close()
     try:
-        seconds, error = here.recv()
+        found: tuple[float, float] = here.recv()
         child.join()
+        return found
     except EOFError:
         child.join()
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        error = math.inf
-    return seconds, error
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, math.inf
+
+
+def hadamard(sizes: list[int], budget: float, gate: Gate) -> list[list[str]]:
+    fsmf = optional("fsmf")
+    rows: list[list[str]] = []
+    spent: dict[str, float] = {}
+    for n in sizes:
+        A = scipy.linalg.hadamard(n) / math.sqrt(n)
+        constraints: list[Allowed] = [("splincol", (n, n), 2)] * (n.bit_length() - 1)
+        contenders = {OURS: fsmf.hierarchical_sparse} | peers(constraints, starts=1, preset=True)
+        times: dict[str, float] = {}
+        errors: dict[str, float] = {}
+        contenders[OURS](A)  # compile, load
+        for name, run in contenders.items():
+            if spent.get(name, 0.0) <= budget:
+                rounds = [measured(name, run, A) for _ in range(5 if n < 64 else 1)]
+                times[name] = spent[name] = median(seconds for seconds, _ in rounds)
+                errors[name] = max(error for _, error in rounds)
+        ours = times[OURS]
+        gate(errors[OURS] < 1e-12, f"Hadamard {n} is recovered")
+        for name in contenders:
+            if name not in times:
+                rows.append([f"Hadamard {n}", name, "over budget", "", ""])
+                continue
+            if name != OURS:
+                gate(ours <= 0.2 * times[name], f"Hadamard {n}: a fifth of the time of {name}")
+            cells = milliseconds(times[name]), f"{errors[name]:.0e}", f"{times[name] / ours:.1f}×"
+            rows.append([f"Hadamard {n}", name, *cells])
+    return rows
 
 
 def recovery(seeds: range, gate: Gate) -> list[list[str]]:
-    fsmf, peer = optional("fsmf"), "pyfaust palm4msa"
-    names = [OURS, peer] if optional("pyfaust.fact") else [OURS]
+    fsmf = optional("fsmf")
     rows = []
     for sparsity in PLANTED:
         kind, r, k = sparsity
-        times: dict[str, list[float]] = {name: [] for name in names}
-        found = dict.fromkeys(names, 0)
-        fsmf.factorize(*planted(*sparsity, len(seeds)))  # compile, load
-        for seed in seeds:
-            A, constraints = planted(*sparsity, seed)
-            for name in names:
-                if name == OURS:
-                    seconds, F = worked(lambda A=A, c=constraints: fsmf.factorize(A, c))
-                    error = relative_error(A, F)
-                else:
-                    seconds, error = apart(A, sparsity)
-                times[name].append(seconds)
-                found[name] += error < RECOVERED
+        A, constraints = planted(*sparsity, len(seeds))
+        contenders: dict[str, Contender] = {OURS: partial(fsmf.factorize, supports=constraints)}
+        contenders |= peers(allowed(*sparsity, len(A)), starts=STARTS, preset=False)
+        contenders[OURS](A)  # compile, load
+        products = [planted(*sparsity, seed)[0] for seed in seeds]
+        times, found = {}, {}
+        for name, run in contenders.items():
+            rounds = [measured(name, run, A) for A in products]
+            times[name] = median(seconds for seconds, _ in rounds)
+            found[name] = sum(error < RECOVERED for _, error in rounds)
         what = "in all" if kind == "total" else "a column"
         job = f"32×32, r = {r}, {k} {what}" + (
             f", {kind.replace('three', 'three factors')}" if kind.startswith("three") else ""
         )
-        ours = median(times[OURS])
-        for name in names:
-            typical = median(times[name])
+        ours = times[OURS]
+        for name, typical in times.items():
             gate(found[OURS] >= found[name], f"{job}: found as often as by {name}")
             if name != OURS:
                 gate(ours <= 0.2 * typical, f"{job}: a fifth of the time of {name}")
