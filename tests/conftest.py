@@ -1,6 +1,7 @@
 """What every test stands on: repeatable examples, and pictures without a screen."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,3 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--gpu"):
         os.environ["FSMF_TEST_GPU"] = "1"
+
+
+@pytest.fixture(scope="session")
+def emulated(pytestconfig: pytest.Config) -> Path:
+    """Where kernels are kept that were compiled for the host, until ``pytest --cache-clear``."""
+    return pytestconfig.cache.mkdir("emulated")

@@ -315,14 +315,14 @@ class _Sparse:
 
 
 @pytest.fixture(scope="module")
-def cupy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+def cupy(emulated: Path) -> Iterator[ModuleType]:
     """CuPy: itself with ``--gpu``, and otherwise what stands in for it."""
     if ON_GPU:
         yield importlib.import_module("cupy")
         return
     if COMPILER is None:
         pytest.skip("there is no C++ compiler to run kernels on the host")
-    with installed(Emulator(tmp_path_factory.mktemp("kernels"))) as found:
+    with installed(Emulator(emulated)) as found:
         yield found
 
 

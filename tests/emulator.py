@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ from fsmf.kernels.namespace import Space, space_named
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++") or shutil.which("c++")
+COMPILING = ("-std=c++17", "-fno-strict-aliasing", "-w", "-fPIC", f"-I{HERE}", "-c")
+# What every library depends on besides its kernel.
+HOST = b"".join((HERE / name).read_bytes() for name in ("cuda_on_host.h", "cuda_on_host.cpp", "emulator.py"))
 
 
 class Traffic(NamedTuple):
@@ -98,25 +102,21 @@ class Emulator:
             lines = [f"#define {name} {value}" for name, value in kernel.defines]
             text, export = cuda.source(kernel.file), f"EXPORT({kernel.name})"
             code = "\n".join([f'#include "{HERE / "cuda_on_host.h"}"', *lines, text, export])
-            stem = self._folder / hashlib.sha1(code.encode()).hexdigest()
-            stem.with_suffix(".cpp").write_text(code)
-            self._compile(f"{stem}.cpp", "-O0", "-fsanitize=thread")
-            subprocess.run(
-                [str(COMPILER), "-shared", "-o", f"{stem}.so", f"{stem}.o", self._runtime()], check=True
-            )
-            self._libraries[kernel] = ctypes.CDLL(f"{stem}.so")
+            stem = hashlib.sha1(code.encode() + HOST).hexdigest()
+            own = self._made(f"{stem}.o", *COMPILING, "-O0", "-fsanitize=thread", "-xc++", "-", given=code)
+            # What stands for the device, which all kernels are linked with.
+            device = f"{hashlib.sha1(HOST).hexdigest()}.o"
+            device = self._made(device, *COMPILING, "-O2", str(HERE / "cuda_on_host.cpp"))
+            self._libraries[kernel] = ctypes.CDLL(self._made(f"{stem}.so", "-shared", own, device))
         return self._libraries[kernel]
 
-    def _compile(self, source: str, *options: str) -> None:
-        shown = ["-std=c++17", "-fno-strict-aliasing", "-w", "-fPIC", f"-I{HERE}"]
-        target = self._folder / Path(source).with_suffix(".o").name
-        subprocess.run([str(COMPILER), *shown, *options, "-c", "-o", target, source], check=True)
-
-    def _runtime(self) -> str:
-        """What stands for the device, which all kernels are linked with."""
-        target = self._folder / "cuda_on_host.o"
+    def _made(self, name: str, *command: str, given: str = "") -> str:
+        """Let the compiler make a file that was not made before; others may be at it, too."""
+        target = self._folder / name
         if not target.exists():
-            self._compile(str(HERE / "cuda_on_host.cpp"), "-O2")
+            whole = target.with_suffix(f".{os.getpid()}")
+            subprocess.run([str(COMPILER), "-o", whole, *command], input=given, text=True, check=True)
+            whole.replace(target)
         return str(target)
 
 
@@ -184,9 +184,9 @@ def on_host(array: Any) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def emulator(emulated: Path) -> Iterator[Emulator]:
     """Kernels are launched, in this module, where there is something that runs them."""
-    found = Emulator(tmp_path_factory.mktemp("kernels"))
+    found = Emulator(emulated)
     if ON_GPU:
         yield found
         return

@@ -34,7 +34,7 @@ def test_with_a_gpu_it_runs():
 
 
 @pytest.mark.skipif(ON_GPU or COMPILER is None, reason="CuPy itself is there, or no C++ compiler")
-def test_it_runs_where_cupy_is_in_host_memory(tmp_path, capsys):
+def test_it_runs_where_cupy_is_in_host_memory(tmp_path, emulated, capsys):
     """Every line of it, on small sizes, with kernels that the emulator runs."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     sizes = gpu.FULL._replace(
@@ -50,7 +50,7 @@ def test_it_runs_where_cupy_is_in_host_memory(tmp_path, capsys):
         probes=(64, 16, 16, 8, 1, (2, 3, 4, 5), (1, 2)),
     )
     shown = []
-    with installed(Emulator(tmp_path)) as cupy, pytest.MonkeyPatch.context() as patch:
+    with installed(Emulator(emulated)) as cupy, pytest.MonkeyPatch.context() as patch:
         patch.setattr(gpu, "single_patterns", lambda step: [(2, 3, 4, 2)])
         patch.setattr(gpu, "PATIENCE", 0.0)
         patch.setattr(calibration, "_ROUNDS", 1)
