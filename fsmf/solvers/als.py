@@ -81,7 +81,7 @@ class ALS(Ridged):
     max_sweeps : int
         Sweeps per start, and per ridge of a path.
     max_seconds : float, optional
-        Time for everything, in seconds.
+        Time for all starts, in seconds; the lower bound is found afterwards.
     rtol : float
         A start has converged when three sweeps in a row lower the squared error (plus ridge term)
         by less than this fraction of it.

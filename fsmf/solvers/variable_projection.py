@@ -53,7 +53,7 @@ class VariableProjection(Ridged):
     max_steps : int
         Steps per start.
     max_seconds : float, optional
-        Time for everything, in seconds.
+        Time for all starts, in seconds; the lower bound is found afterwards.
     rtol : float
         A start has converged when three steps in a row lower the objective by less than this fraction of it.
     ridge : float or "path"
