@@ -17,34 +17,32 @@ def drawn(rng, sides, components, density):
     return fsmf.pair(rng.random((m, r)) < density, rng.random((n, r)) < density)
 
 
+def examples(number, *, sides, components, density, seed):
+    """Proofs for some of so many random supports."""
+    rng = np.random.default_rng(seed)
+    pairs = (drawn(rng, sides, components, density) for _ in range(number))
+    found = ((supports, find_rank_limit(supports, tries=40, kinds=[RankBlock])) for supports in pairs)
+    return [(supports, proof) for supports, proof in found if proof]
+
+
 def test_every_proof_verifies_and_its_curve_tends_to_the_target():
-    rng = np.random.default_rng(0)
-    several = 0
-    for _ in range(60):
-        supports = drawn(rng, (4, 9), (2, 5), 0.8)
-        found = find_rank_limit(supports, tries=40, kinds=[RankBlock])
-        if found:
-            several += len(found.rows) > 1
-            assert found.supports == supports
-            assert found.verify()
-            assert found.transposed().verify()
-            assert RankBlock.from_dict(found.to_dict()) == found
-            errors = [abs(np.subtract(*(M.toarray() for M in (X @ Y, found.matrix())))).max()
-                      for X, Y in map(found.numeric, (1e-1, 1e-2))]  # fmt: skip
-            assert errors[1] < errors[0] / 5
-    assert several > 5
+    found = examples(60, sides=(4, 9), components=(2, 5), density=0.8, seed=0)
+    assert sum(len(proof.rows) > 1 for _, proof in found) > 5
+    for supports, proof in found:
+        assert proof.supports == supports
+        assert proof.verify()
+        assert proof.transposed().verify()
+        assert RankBlock.from_dict(proof.to_dict()) == proof
+        errors = [abs(X @ Y - proof.matrix()).max() for X, Y in map(proof.numeric, (1e-1, 1e-2))]
+        assert errors[1] < errors[0] / 5
 
 
 def test_exact_membership_agrees():
-    rng = np.random.default_rng(1)
     settled = 0
-    for _ in range(40):
-        supports = drawn(rng, (3, 6), (2, 4), 0.75)
-        found = find_rank_limit(supports, tries=40, kinds=[RankBlock])
-        if found:
-            answer = is_attainable(found.matrix(), supports, max_seconds=0.2)
-            assert not isinstance(answer, Attainable)
-            settled += isinstance(answer, Unattainable)
+    for supports, proof in examples(40, sides=(3, 6), components=(2, 4), density=0.75, seed=1):
+        answer = is_attainable(proof.matrix(), supports, max_seconds=0.2)
+        assert not isinstance(answer, Attainable)
+        settled += isinstance(answer, Unattainable)
     assert settled >= 12
 
 
