@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fsmf.kernels.sparse_basis import normals
+
 __all__ = ["sparse_atoms"]
 
 Array = NDArray[Any]
 
-# How often independent rows are drawn, and how many hyperplanes and directions are kept, for each atom.
-_DRAWS, _HYPERPLANES, _DIRECTIONS = 4, 8, 6
-
-# How far the logarithms of the weights spread that draw.
-_SPREAD = 4.0
+# How often independent rows are drawn, and how many hyperplanes and directions are kept for each atom.
+_DRAWS, _HYPERPLANES, _DIRECTIONS = 16, 8, 6
 
 # Angles below this are rounding; rows below this share of the largest, too; and both in units of the noise.
 _ROUNDING, _NOTHING, _FAR = 1e-6, 1e-9, 30.0
@@ -91,9 +90,9 @@ def sparse_atoms(
         return B, np.eye(B.shape[1], dtype=B.dtype)
     rows = B[used] / size[used, None]
     angle = max(_ROUNDING, _FAR * noise / float(np.median(size[used])))
-    spanned = _met(rows, _DRAWS * number, angle, rng)[: _HYPERPLANES * number]
+    spanned = _met(rows, angle, rng, rows[:0])[: _HYPERPLANES * number]
     hyperplanes = spanned if walls is None else np.concatenate([walls.T / _norm(walls.T), spanned])
-    atoms = _met(hyperplanes, _DRAWS * number, angle, rng, rows)[: _DIRECTIONS * number]
+    atoms = _met(hyperplanes, angle, rng, rows)[: _DIRECTIONS * number]
     price = np.zeros(len(atoms))
     if walls is not None:
         price += _BEYOND * np.count_nonzero(np.abs(atoms @ hyperplanes[: walls.shape[1]].T) > angle, axis=1)
@@ -108,26 +107,10 @@ def _norm(rows: Array) -> Array:
     return norm
 
 
-def _met(
-    rows: Array, draws: int, angle: float, rng: np.random.Generator, others: Array | None = None
-) -> Array:
-    """Unit rows, orthogonal to most rows first: some that rows drawn are orthogonal to, and the others."""
-    number, d = rows.shape
-    # The largest of what is left is taken next: weights draw, but no row that depends on those before.
-    weights = np.exp(_SPREAD * rng.standard_normal((draws, number)))
-    left, length = weights[:, :, None] * rows, weights
-    drawn, each, safe = np.empty((draws, d), int), np.arange(draws), np.ones(draws, bool)
-    for k in range(d):
-        drawn[:, k] = length.argmax(axis=1)
-        at = each, drawn[:, k]
-        safe &= length[at] > _INDEPENDENT * angle * weights[at]
-        one = left[at] / np.maximum(length[at], np.finfo(float).tiny)[:, None]
-        left -= (left @ one.conj()[:, :, None]) * one[:, None]
-        length = np.linalg.norm(left, axis=2)
-    found = np.linalg.inv(rows[drawn[safe]]).swapaxes(1, 2).reshape(-1, d)
-    found /= _norm(found)
-    if others is not None:
-        found = np.concatenate([others, found])
+def _met(rows: Array, angle: float, rng: np.random.Generator, *others: Array) -> Array:
+    """Unit rows, orthogonal to most rows first: what rows that are drawn are orthogonal to, and others."""
+    spans = np.linalg.matrix_rank(rows, tol=_INDEPENDENT * angle) == rows.shape[1] < len(rows)
+    found = np.concatenate([*others, *([normals(rows, _DRAWS, rng).T] if spans else [])])
     on = np.abs(found @ rows.T) < angle
     first = np.sort(np.unique(np.packbits(on, axis=1), axis=0, return_index=True)[1])
     met: Array = found[first[np.argsort(-np.count_nonzero(on[first], axis=1), kind="stable")]]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import get_lapack_funcs
 
-__all__ = ["noise_level", "sparse_basis"]
+__all__ = ["noise_level", "normals", "sparse_basis"]
 
 Array = NDArray[Any]
 
@@ -57,6 +57,43 @@ def noise_level(A: Array, rank: int) -> float:
     s = np.linalg.svd(A, compute_uv=False)
     rest = np.linalg.norm(s[rank:])
     return float(rest / np.sqrt((m - rank) * (n - rank))) if rest > _EXACT * s[0] else 0.0
+
+
+def normals(rows: Array, draws: int, rng: np.random.Generator) -> Array:
+    """Return what vanishes on all of so many drawn independent rows but one, a unit column each.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (m, r)
+        Of rank r, real or complex; m is larger than r.
+    draws : int
+        How often rows are drawn where they are few of many; else more often.
+    rng : numpy.random.Generator
+        For the rows.
+
+    Returns
+    -------
+    ndarray, shape (r, k)
+        r columns for each draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rows = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    >>> Q = normals(rows, 2, np.random.default_rng(0))
+    >>> bool((np.abs(rows @ Q) < 1e-12).any(axis=0).all())
+    True
+    """
+    number, r = rows.shape
+    # The share of vectors with few nonzeros that a draw meets falls like this.
+    draws = min(_MOST, int(draws * (number / (number - r)) ** 2))
+    (pivoted,) = get_lapack_funcs(("geqp3",), (rows,))
+    # What is left of a row decides as well as its weight: none is taken that depends on those before.
+    weights = np.exp(_SPREAD * rng.random((draws, 1, number)))
+    drawn = np.stack([pivoted(weighted)[1][:r] - 1 for weighted in weights * rows.conj().T])
+    Q = np.concatenate(np.linalg.inv(rows[drawn]), axis=1)
+    unit: Array = Q / np.linalg.norm(Q, axis=0)
+    return unit
 
 
 def sparse_basis(
@@ -119,7 +156,7 @@ def sparse_basis(
         # One direction has one basis; of all there is, unit vectors are the sparsest.
         Z = rows if r < 2 else np.eye(len(rows), dtype=A.dtype) * s[0]
     else:
-        Q = _normals(rows, draws, rng)
+        Q = normals(rows, draws, rng)
         if noise:
             Q = _exact(rows, Q, zero)
         Z = rows @ Q
@@ -134,20 +171,6 @@ def sparse_basis(
     basis = np.zeros((m, len(norms)), dtype=A.dtype)
     basis[used] = Z / norms
     return basis, (zero if noise else 0.0) / norms
-
-
-def _normals(rows: Array, draws: int, rng: np.random.Generator) -> Array:
-    """What vanishes on all of so many drawn independent rows but one, a unit column each."""
-    number, r = rows.shape
-    # The share of vectors with few nonzeros that a draw meets falls like this.
-    draws = min(_MOST, int(draws * (number / (number - r)) ** 2))
-    (pivoted,) = get_lapack_funcs(("geqp3",), (rows,))
-    # What is left of a row decides as well as its weight: none is taken that depends on those before.
-    weights = np.exp(_SPREAD * rng.random((draws, 1, number)))
-    drawn = np.stack([pivoted(weighted)[1][:r] - 1 for weighted in weights * rows.conj().T])
-    Q = np.concatenate(np.linalg.inv(rows[drawn]), axis=1)
-    normals: Array = Q / np.linalg.norm(Q, axis=0)
-    return normals
 
 
 def _exact(rows: Array, Q: Array, zero: float) -> Array:
