@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from functools import cache
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -12,8 +11,11 @@ from numpy.typing import NDArray
 
 from fsmf.kernels.kronecker_blocks import Blocks
 from fsmf.kernels.namespace import is_foreign
+from fsmf.kernels.twins import compiled_twin
 
 __all__ = ["contract_left", "contract_right"]
+
+_twin = partial(compiled_twin, "kronecker_contract")
 
 Array = NDArray[Any]
 
@@ -106,14 +108,3 @@ def _as_matrix(V: Array, cut: Blocks) -> tuple[Array | None, ModuleType | None]:
         return None, None
     A = V.reshape(cut.b * cut.l, cut.k * cut.c)
     return (A, _twin()) if A.flags.c_contiguous else (None, None)
-
-
-@cache
-def _twin() -> ModuleType | None:
-    """The numba twin, or None where numba does not load or finds no folder for what it compiles."""
-    try:
-        from fsmf.kernels import kronecker_contract_cpu
-    except (ImportError, RuntimeError) as reason:
-        logging.getLogger(__name__).warning("NumPy takes the place of compiled code: %s", reason)
-        return None
-    return kronecker_contract_cpu

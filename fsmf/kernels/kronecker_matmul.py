@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from functools import cached_property, partial
 from itertools import pairwise
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fsmf.errors import InputTypeError, ShapeError
+from fsmf.kernels.twins import compiled_twin
 
 __all__ = ["ChainProduct", "cheapest_cuts", "fused_pattern", "multiplied_out", "multiply", "stage_ns"]
+
+_twin = partial(compiled_twin, "kronecker_matmul")
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -469,14 +470,3 @@ def _same(order: Array | None, given: Array | None, known: Array | None) -> bool
     if order is None or known is None:
         return order is given
     return order is given and (not order.flags.writeable or np.array_equal(order, known))
-
-
-@cache
-def _twin() -> ModuleType | None:
-    """The numba twin, or None where numba does not load or finds no folder for what it compiles."""
-    try:
-        from fsmf.kernels import kronecker_matmul_cpu
-    except (ImportError, RuntimeError) as reason:
-        logging.getLogger(__name__).warning("NumPy takes the place of compiled code: %s", reason)
-        return None
-    return kronecker_matmul_cpu

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import pairwise
-from types import ModuleType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,8 +21,11 @@ from fsmf.kernels.kronecker_split_device import split_there
 from fsmf.kernels.kronecker_strips_cuda import plan_all_strips, split_by_strips
 from fsmf.kernels.namespace import is_foreign, space_of
 from fsmf.kernels.truncated_svd import truncated_svd
+from fsmf.kernels.twins import compiled_twin
 
 __all__ = ["Interface", "LeftSplit", "begin_split_left", "split", "split_left"]
+
+_twin = partial(compiled_twin, "kronecker_split")
 
 Array = NDArray[Any]
 Pattern = tuple[int, int, int, int]
@@ -367,14 +368,3 @@ def _split(
     Y = np.zeros((a * k, r, d, c), M.dtype)
     Y[:, :m] = Vh.reshape(a * k, d, m, c).swapaxes(1, 2)
     return [X.reshape(a, b, d, k * r)], [tails.reshape(a * k, d)], Y.reshape(-1, c)
-
-
-@cache
-def _twin() -> ModuleType | None:
-    """The numba twin, or None where numba does not load or finds no folder for what it compiles."""
-    try:
-        from fsmf.kernels import kronecker_split_cpu
-    except (ImportError, RuntimeError) as reason:
-        logging.getLogger(__name__).warning("LAPACK takes the place of compiled code: %s", reason)
-        return None
-    return kronecker_split_cpu

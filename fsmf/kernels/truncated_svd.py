@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from functools import cache
-from types import ModuleType
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +14,11 @@ from scipy.sparse.linalg import ArpackError, svds
 from fsmf.errors import SupportError
 from fsmf.kernels.best_pieces import best_pieces
 from fsmf.kernels.namespace import is_foreign, space_of
+from fsmf.kernels.twins import compiled_twin
 
 __all__ = ["TruncatedSVD", "truncated_svd"]
+
+_twin = partial(compiled_twin, "truncated_svd")
 
 Array = NDArray[Any]
 
@@ -185,17 +186,6 @@ def _lapack(stack: Array, k: int) -> TruncatedSVD:
     peak[peak == 0] = 1
     tails = np.linalg.norm(s[:, k:] / peak, axis=1) * peak[:, 0]
     return TruncatedSVD(U[:, :, :k], s[:, :k], Vh[:, :k], tails)
-
-
-@cache
-def _twin() -> ModuleType | None:
-    """The numba twin, or None where numba does not load or finds no folder for what it compiles."""
-    try:
-        from fsmf.kernels import truncated_svd_cpu
-    except (ImportError, RuntimeError) as reason:
-        logging.getLogger(__name__).warning("LAPACK takes the place of compiled code: %s", reason)
-        return None
-    return truncated_svd_cpu
 
 
 def _compiled(A: Array, rows: Array, columns: Array, k: int) -> TruncatedSVD:
