@@ -62,5 +62,5 @@ def receipt(F: Factorization) -> str:
         lines.append(f"  sweeps          {len(F.history)} in {F.history.seconds[-1]:.3g} s")
     if F.ridge_path is not None:
         said, reached = F.ridge_path.sentences()
-        lines += [f"  ridge path      {said}", f"  best errors     {reached}"]
+        lines += [f"  ridge path      {said}", f"  best found      {reached}"]
     return "\n".join(lines)

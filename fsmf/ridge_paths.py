@@ -212,7 +212,7 @@ class RidgePath:
         return cls(ridges, errors, norms, n_factors)
 
     def sentences(self) -> tuple[str, str]:
-        """Return what the path says of the factors, and the best errors at round norms, or at the end."""
+        """Return what the path says of the factors, and the errors found at round norms, or at the end."""
         if self.grows:
             said = (
                 "the error can be lowered only by letting the factors grow: it falls towards "
@@ -231,4 +231,4 @@ class RidgePath:
 
     def __str__(self) -> str:
         said, best = self.sentences()
-        return f"{len(self)} ridges: {said}; best errors {best}"
+        return f"{len(self)} ridges: {said}; best found: {best}"

@@ -159,26 +159,31 @@ def _extrapolated(now: NDArray[Any], before: NDArray[Any], step: float) -> NDArr
     return power
 
 
-def _best_start(search: Search[R]) -> tuple[float, R]:
-    """Let starts compete at one ridge, then the best at smaller ones; a ridge, and the winner there."""
-    solve, starts, tried, unit, _, late = search
+def _best_starts(search: Search[R]) -> list[tuple[float, R]]:
+    """Let starts compete at one ridge and the best go on to smaller ones, where all compete again.
+
+    A ridge and the winner there; before it, if it has no part in that one, the winner of those that went on.
+    """
+    solve, starts, tried, unit, is_over, late = search
     points = list(islice(starts, tried))
     for arena in _ARENAS:
         ridge, runs = arena * unit, []
         for factors in points:
             runs.append(solve(ridge, factors, _TRIED, _ROUGH))
             if runs[-1].status is Status.STOPPED:
-                return ridge, runs[-1]
+                return [(ridge, runs[-1])]
         if not all(_is_collapsed(run) for run in runs):
             break
-    best = sorted(runs, key=lambda run: run.objective)[:_FINALISTS]
+    best = sorted(runs, key=_objective)[:_FINALISTS]
+    # When time is up there is none for more than one look at each.
+    shares, points = ((), []) if is_over() else ((*_FURTHER, _LATE), points)
     further = best
-    for share in (*_FURTHER, *([_LATE] if late else [])):
+    for share in shares:
         further = [solve(share * ridge, run.factors, 2 * _TRIED, _ROUGH) for run in further]
-    if not late:
-        return ridge, best[int(np.argmin([run.objective for run in further]))]
-    further += [solve(_LATE * ridge, factors, 2 * _TRIED, _ROUGH) for factors in late]
-    return _LATE * ridge, min(further, key=lambda run: run.objective)
+    others = [solve(_LATE * ridge, factors, 2 * _TRIED, _ROUGH) for factors in (*points, *late)]
+    first, winner = min(further, key=_objective), min(*further, *others, key=_objective)
+    before = [] if winner is first else [(ridge, best[further.index(first)])]
+    return [*before, (_LATE * ridge, winner)]
 
 
 def follow(search: Search[R]) -> tuple[R, RidgePath]:
@@ -187,7 +192,7 @@ def follow(search: Search[R]) -> tuple[R, RidgePath]:
     if not unit:
         run = search.solve(0.0, next(search.starts), 1, _FINE)
         return run, RidgePath.of([(0.0, 0.0, 0.0)], len(run.factors))
-    ridge, first = _best_start(search)
+    ridge, first = _best_starts(search)[-1]
     trail = _Trail(search.solve)
     run = trail.at(ridge, first.factors)
     while ridge < _FIRST * unit and not _is_ended(run, is_over):
@@ -207,12 +212,20 @@ def follow(search: Search[R]) -> tuple[R, RidgePath]:
 
 def follow_to_norm(search: Search[R], max_norm: float) -> R:
     """Find the ridge whose minimiser has a given norm; ridge 0 if the factors are no larger without one."""
-    unit, is_over = search.unit, search.is_over
-    if not unit:
+    if not search.unit:
         return search.solve(0.0, next(search.starts), 1, _FINE)
-    trail = _Trail(search.solve)
-    ridge, first = _best_start(search)
-    run = trail.at(ridge, first.factors)
+    runs = []
+    for ridge, first in _best_starts(search):
+        runs.append(_to_norm(search, ridge, first.factors, max_norm))
+        if _is_ended(runs[-1], search.is_over):
+            break
+    return min(runs, key=lambda run: run.squared_error)
+
+
+def _to_norm(search: Search[R], ridge: float, factors: Factors, max_norm: float) -> R:
+    """The point of a given norm on the path that begins with these factors."""
+    unit, is_over, trail = search.unit, search.is_over, _Trail(search.solve)
+    run = trail.at(ridge, factors)
     inside: tuple[float, R] | None = None
     outside: tuple[float, R] | None = None
     for attempt in range(_TRIES):
@@ -256,6 +269,10 @@ def _share(inside: float, outside: float, wanted: float) -> float:
         return 0.5
     share = math.log(outside / wanted) / math.log(outside / inside)
     return min(max(share, 0.02), 0.98)
+
+
+def _objective(run: Run) -> float:
+    return run.objective
 
 
 def _is_ended(run: Run, is_over: Callable[[], bool]) -> bool:

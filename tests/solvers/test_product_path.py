@@ -127,6 +127,31 @@ def test_the_bound_on_the_norm_is_kept_and_used(max_norm):
     assert F.error <= best * (1 + 1e-2)
 
 
+@pytest.mark.parametrize("seed", [0, 4, 5])
+def test_paths_end_at_what_is_found_without_a_ridge(seed):
+    """Where ridges are large all starts lead elsewhere; these products are exact."""
+    lower, upper = fsmf.lu(4)
+    A = np.random.default_rng(seed).standard_normal((4, 4))
+    assert solve(A, [lower, np.eye(4), upper], ridge="path").relative_error < 1e-9
+
+
+def test_bounded_factors_may_lie_on_another_branch_than_the_path():
+    A, (lower, upper) = np.random.default_rng(0).standard_normal((4, 4)), fsmf.lu(4)
+    F = solve(A, [lower, upper], max_norm=10.0)
+    places = np.tril_indices(4), np.triu_indices(4)
+
+    def squared(z):
+        w, (X, Y) = 10 * z / np.linalg.norm(z), np.zeros((2, 4, 4))
+        X[places[0]], Y[places[1]] = w[:10], w[10:]
+        R = X @ Y - A
+        gradient = 2 * np.concatenate([(R @ Y.T)[places[0]], (X.T @ R)[places[1]]])
+        return np.sum(R**2), 10 / np.linalg.norm(z) * (gradient - w * (w @ gradient) / 100)
+
+    starts = np.random.default_rng(1).standard_normal((12, 20))
+    best = min(minimize(squared, z, jac=True, method="BFGS").fun for z in starts)
+    assert F.error <= 1.01 * math.sqrt(best)
+
+
 def test_a_bound_whose_square_is_nothing_is_kept():
     F = solve(SWAP, [LOWER, UPPER], max_norm=1e-300)
     assert F.status is Status.BOUNDED
