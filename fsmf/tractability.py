@@ -170,6 +170,13 @@ class Structure:
         """Number of entries, of all factors, whose value is prescribed."""
         return sum(support.n_prescribed for support in self.supports)
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether all factors but one are prescribed, at most, so that the product is linear in that one."""
+        return (
+            self.n_prescribed > 0 and sum(support.nnz > support.n_prescribed for support in self.supports) < 2
+        )
+
     @cached_property
     def arrangement(self) -> Arrangement | None:
         """The chain of Kronecker patterns that the supports are, outer sides permuted or not; or None."""

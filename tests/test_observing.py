@@ -258,6 +258,57 @@ def test_a_frozen_factor_leaves_least_squares(dtype):
     assert (F.X.toarray() == X.astype(dtype)).all()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("free", range(3))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_factor_that_is_not_prescribed_has_its_optimum(dtype, free, weighted):
+    """Least squares on a design that is laid out say what it is, and no other bound is as good."""
+    A, W = gaussian(THREE.shape, dtype), weights_of(THREE.shape) if weighted else np.ones(THREE.shape)
+    factors = [gaussian(support.shape) * support.toarray() for support in THREE]
+    held = THREE[free].toarray() & (np.arange(THREE[free].shape[1]) == 2)
+    supports = [
+        fsmf.fixed(X, support.toarray(), support=support) for X, support in zip(factors, THREE, strict=True)
+    ]
+    supports[free] = fsmf.fixed(factors[free], held, support=THREE[free])
+    left, right = np.eye(A.shape[0]), np.eye(A.shape[1])
+    for X in factors[:free]:
+        left = left @ X
+    for X in reversed(factors[free + 1 :]):
+        right = X @ right
+    places = np.argwhere(THREE[free].toarray() & ~held)
+    roots = np.sqrt(W)
+    design = np.stack([(roots * np.outer(left[:, a], right[b])).ravel() for a, b in places], axis=1)
+    target = (roots * (A - left @ (factors[free] * held) @ right)).ravel()
+    least = np.linalg.norm(target - design @ np.linalg.lstsq(design.astype(target.dtype), target)[0])
+    given = {"weights": W} if weighted else {}
+    F = fsmf.factorize(A, supports, **given)
+    assert F.solver == "ALS"
+    assert np.isclose(F.lower_bound, least, rtol=1e-6)
+    assert F.certificate.gap <= 1e-6 * F.error
+    assert str(F.certificate).startswith("global optimum")
+    assert F.verify(A, **given), str(F.verify(A, **given))
+    assert not spoiled(F, lower_bound=0.999 * F.lower_bound).verify(A, **given)
+
+
+def test_two_factors_that_are_not_prescribed_are_not_linear():
+    A = gaussian((4, 4))
+    F = solve(A, [UNIT, UPPER], solver=ALS(starts=1, max_sweeps=2))
+    assert not F.certificate.convex
+    assert not spoiled(F, convex=True, lower_bound=F.error).verify(A)
+
+
+def test_a_bound_of_least_squares_does_not_call_what_is_above_it_optimal(tmp_path):
+    A, X = gaussian((6, 5)), gaussian((6, 4))
+    F = fsmf.factorize(A, [fsmf.fixed(X), np.ones((4, 5))], ridge=10.0)
+    assert not F.certificate.convex
+    F = fsmf.factorize(A, [fsmf.fixed(X), np.ones((4, 5))])
+    F.save(tmp_path / "f.npz")
+    assert fsmf.load(tmp_path / "f.npz").certificate == F.certificate
+    far = dataclasses.replace(F.certificate, error=2 * F.error)
+    assert str(far).startswith("stationary point")
+    assert F.T.verify(A.T), str(F.T.verify(A.T))
+
+
 def test_a_frozen_factor_in_the_middle_with_weights(tmp_path):
     left, middle, right = THREE
     A, W, X = gaussian(THREE.shape), weights_of(THREE.shape), gaussian(middle.shape) * middle.toarray()

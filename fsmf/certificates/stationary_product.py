@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, lsqr
 
 from fsmf.certificates.block_brackets import StationaryPoint
 from fsmf.certificates.proved_bounds import proved_bound
@@ -53,6 +54,9 @@ class StationaryProduct(StationaryPoint):
         Number of factors on the left of the cut; 0 where there is no block.
     weighted : bool
         Whether entries of A are weighted: then all norms of matrices of its shape are.
+    convex : bool
+        Whether all factors but one are prescribed. Then least squares in that one find the optimum, which is
+        the lower bound, and no blocks are needed.
 
     Notes
     -----
@@ -70,6 +74,7 @@ class StationaryProduct(StationaryPoint):
     n_factors: int
     cut: int
     weighted: bool = False
+    convex: bool = False
 
     name: ClassVar[str] = "StationaryProduct"
     in_units: ClassVar[tuple[str, ...]] = ("error", "lower_bound", "out_of_reach")
@@ -94,6 +99,11 @@ class StationaryProduct(StationaryPoint):
         """Return the certificate of the transposed problem."""
         cut = self.n_factors - self.cut if self.cut else 0
         return replace(super().transposed(), cut=cut)
+
+    def __str__(self) -> str:
+        if not self.convex or self.error > self.lower_bound * (1 + 1e-7):
+            return super().__str__()
+        return f"global optimum: error {self.error:.6g}, by least squares in the one factor not prescribed"
 
     def verify(
         self, A: Any, supports: Supports, factors: Sequence[Any], roots: Array | None = None
@@ -135,6 +145,8 @@ class StationaryProduct(StationaryPoint):
         residual = W * (A - lefts[-1])
         error, outside = frobenius_norm(residual), frobenius_norm((W * A)[~supports.reached.toarray()])
         bound = outside if not self.cut and not len(self.blocks) else math.nan
+        if self.convex:
+            bound = _least_error(A, W, supports, factors, lefts, rights)
         if 0 < self.cut < L and len(self.blocks):
             bound = proved_bound(A, supports.cut(self.cut), self.blocks, outside, roots)
         gradients, sizes = [], []
@@ -156,3 +168,40 @@ class StationaryProduct(StationaryPoint):
             Check("factors", self.n_factors, L, self.n_factors == L),
             Check("bound ≤ error", self.lower_bound, error, self.lower_bound <= error * (1 + 1e-7) + slack),
         ]
+
+
+def _least_error(
+    A: Array,
+    W: Array,
+    supports: Supports,
+    factors: Sequence[Any],
+    lefts: Sequence[Any],
+    rights: Sequence[Any],
+) -> float:
+    """The least error where one factor is not prescribed, by Golub-Kahan bidiagonalization from zero."""
+    free = [i for i, support in enumerate(supports) if support.nnz > support.n_prescribed]
+    if len(free) > 1:
+        return math.nan
+    if not free:
+        return frobenius_norm(W * (A - lefts[-1]))
+    support, X = supports[free[0]], factors[free[0]]
+    left, right, kind = lefts[free[0]], rights[len(supports) - 1 - free[0]], lefts[-1].dtype
+    places = tuple(place[support.free] for place in support.coordinates())
+    held = X.toarray()
+    held[places] = 0
+
+    # Complex numbers are pairs of real ones.
+    def forward(x: Array) -> Array:
+        spread = np.zeros(support.shape, kind)
+        spread[places] = np.ascontiguousarray(x).view(kind)
+        return np.ascontiguousarray(W * dense(left @ spread @ right)).reshape(-1).view(np.float64)
+
+    def back(y: Array) -> Array:
+        residual = W * np.ascontiguousarray(y).view(kind).reshape(A.shape)
+        pulled = dense(left.conj().T @ residual @ right.conj().T)
+        return np.ascontiguousarray(pulled[places]).view(np.float64)
+
+    target = np.ascontiguousarray(W * (A - left @ held @ right)).astype(kind).reshape(-1).view(np.float64)
+    shape = target.size, len(places[0]) * kind.itemsize // 8
+    design = LinearOperator(shape, matvec=forward, rmatvec=back, dtype=np.float64)
+    return float(lsqr(design, target, atol=1e-12, btol=1e-12, conlim=0, iter_lim=10 * min(shape))[3])

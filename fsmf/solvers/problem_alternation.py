@@ -32,6 +32,9 @@ _PROBATION, _HOPE = 20, 200
 # Errors below this multiple of the rounding of A are none.
 _REACHED = 16
 
+# Least squares are solved when a sweep gains less than this, relatively.
+_SETTLED = 1e-12
+
 
 class Descent(Trail):
     """One start, of a number: the values so far and how they came about."""
@@ -148,14 +151,16 @@ def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeS
     stored = [value.astype(problem.dtype) for value in values]
     values = [value.astype(problem.A.dtype) for value in stored]
     error = math.sqrt(problem.squared(problem.residual(values)))
-    # Where nothing is left, no bound says more than zero.
-    cut, bound, blocks = NO_CUT if run.is_exact else best_cut(problem.A, structure.supports, problem.roots)
+    convex = not problem.ridge and structure.is_linear
+    # Where nothing is left, no bound says more than zero; and none says more than least squares.
+    done = run.is_exact or convex
+    cut, bound, blocks = NO_CUT if done else best_cut(problem.A, structure.supports, problem.roots)
     outside = ~structure.supports.reached.toarray()
     out_of_reach = math.sqrt(problem.squared(outside * problem.A))
     certificate = StationaryProduct(
         error=error,
         # The bound and the error are both exact only up to rounding.
-        lower_bound=min(math.hypot(bound, out_of_reach), error),
+        lower_bound=min(_least_error(problem, values) if convex else math.hypot(bound, out_of_reach), error),
         out_of_reach=out_of_reach,
         blocks=blocks,
         gradient_norm=problem.relative_gradient(values),
@@ -163,5 +168,16 @@ def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeS
         n_factors=len(problem),
         cut=cut,
         weighted=problem.roots is not None,
+        convex=convex,
     )
     return WholeSolution(structure.supports, stored, certificate, status, problem.norm, history=run.history)
+
+
+def _least_error(problem: ProductProblem, values: Values) -> float:
+    """The least error of a problem that is linear, since all factors but one are prescribed."""
+    squares, least = LeastSquares(problem), math.inf
+    while True:
+        values, found = squares.sweep(values)
+        if found >= (1 - _SETTLED) * least:
+            return math.sqrt(min(found, least))
+        least = found

@@ -150,7 +150,11 @@ class QuasiNewton(Ridged):
 
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
-        if self.max_pair_size is None or len(structure.supports) > 2:
+        if self.max_pair_size is None:
+            return None
+        if structure.is_linear:
+            return "QuasiNewton is to leave least squares in one factor, the others prescribed, to ALS"
+        if len(structure.supports) > 2:
             return None
         if structure.n_parameters * max(structure.shape) > self.max_pair_size:
             return (
