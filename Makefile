@@ -20,7 +20,7 @@ test-slow:  # minutes
 	pytest -m slow
 
 test-gpu:  # on a machine with a GPU and CuPy
-	pytest --gpu --numprocesses 1 tests/test_placing.py tests/*_there.py tests/*/*_there.py tests/kernels/*_cuda.py tests/kernels/test_calibration.py
+	pytest --gpu --numprocesses 1 tests/products/test_placing.py tests/*_there.py tests/*/*_there.py tests/kernels/*_cuda.py tests/kernels/test_calibration.py
 
 bench:
 	python -m benchmarks

@@ -22,7 +22,7 @@ _ROOMS = {
     "kernels.calibration": ("calibrate",),
     "explaining": ("Plan", "explain"),
     "factorizing": ("factorize",),
-    "product": ("Product",),
+    "products.product": ("Product",),
     "ridge_paths": ("RidgePath",),
     "solvers.als": ("ALS",),
     "solvers.base": ("Cost",),

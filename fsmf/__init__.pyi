@@ -25,7 +25,7 @@ from fsmf.factorizing import factorize as factorize
 from fsmf.history import History as History
 from fsmf.kernels.calibration import calibrate as calibrate
 from fsmf.ordering import find_order as find_order
-from fsmf.product import Product as Product
+from fsmf.products.product import Product as Product
 from fsmf.ridge_paths import RidgePath as RidgePath
 from fsmf.solvers.als import ALS as ALS
 from fsmf.solvers.base import Cost as Cost

@@ -29,13 +29,13 @@ from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import checked_norm
 from fsmf.kernels.namespace import check_on_host
 from fsmf.observing import observed
-from fsmf.product import Product, joined
+from fsmf.products.product import Product, joined
+from fsmf.products.underway import UnderWay
 from fsmf.ridge_paths import RidgePath
 from fsmf.support_search import SupportSearch
 from fsmf.supports.fixed import FixedSupport, held
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.support import Support, Supports
-from fsmf.underway import UnderWay
 
 __all__ = ["Certificate", "Factorization", "History", "Status", "load"]
 

@@ -16,8 +16,8 @@ from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.namespace import Space, space_of
 from fsmf.kernels.pieces import Pieces
 from fsmf.kernels.truncated_svd import truncated_svd
+from fsmf.products.stages import transposed_values
 from fsmf.solvers.base import Cost, Solution
-from fsmf.stages import transposed_values
 from fsmf.supports.blocks import DisjointBlocks
 from fsmf.supports.layout import Index, IndexLists, equal_shapes, offsets
 from fsmf.supports.support import Support

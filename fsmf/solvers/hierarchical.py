@@ -23,11 +23,11 @@ from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.kronecker_split import begin_split_left, split_left
 from fsmf.kernels.matrix import comfortable_exponent
 from fsmf.kernels.namespace import is_foreign, space_of
-from fsmf.product import Product
+from fsmf.products.product import Product
+from fsmf.products.stages import composed, taken
 from fsmf.solvers.base import Cost, WholeSolution
 from fsmf.solvers.problem_chain import Train, on_pattern
 from fsmf.solvers.problem_permutation import permutations
-from fsmf.stages import composed, taken
 from fsmf.supports.kronecker import Architecture
 from fsmf.supports.layout import Index
 from fsmf.supports.recognition import Arrangement

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fsmf.errors import InputError, InputTypeError, NotAttainedWarning, OptionError, ShapeError
 from fsmf.factorization import Status
-from fsmf.product import Product
+from fsmf.products.product import Product
 from fsmf.supports.support import Supports, as_support
 from fsmf.training.layers import Layer
 from fsmf.training.losses import as_loss

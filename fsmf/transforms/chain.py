@@ -11,7 +11,7 @@ from scipy import sparse
 
 from fsmf.errors import OptionError, PerformanceWarning
 from fsmf.factorization import Factorization
-from fsmf.product import joined
+from fsmf.products.product import joined
 from fsmf.supports.kronecker import KroneckerPattern
 from fsmf.supports.layout import Index
 from fsmf.supports.sizes import as_count

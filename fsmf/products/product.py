@@ -15,9 +15,9 @@ from scipy.sparse.linalg import LinearOperator
 
 from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.kernels.namespace import is_foreign, together
-from fsmf.placing import Placed
-from fsmf.solving import Solvable
-from fsmf.stages import ChainStage, permuted_columns, stages_of, taken, transposed_values
+from fsmf.products.placing import Placed
+from fsmf.products.solving import Solvable
+from fsmf.products.stages import ChainStage, permuted_columns, stages_of, taken, transposed_values
 from fsmf.supports.kronecker import Architecture, KroneckerPattern
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support, Supports

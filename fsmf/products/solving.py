@@ -62,7 +62,7 @@ class Solvable:
         >>> np.allclose((F.inv() @ F).to_dense(), np.eye(8))
         True
         """
-        from fsmf.product import Product  # which is Solvable itself
+        from fsmf.products.product import Product  # which is Solvable itself
 
         inverses = [np.linalg.inv(block) for block in self._square_blocks("inverse")]
         values = [np.ascontiguousarray(inverse.swapaxes(1, 2)) for inverse in inverses]

@@ -1,0 +1,1 @@
+"""Products of sparse factors as operators, wherever their values live."""
