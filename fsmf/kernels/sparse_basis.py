@@ -12,8 +12,12 @@ __all__ = ["noise_level", "normals", "sparse_basis"]
 
 Array = NDArray[Any]
 
-# How often independent rows are drawn where they are few of many; at most; and how unequal their weights are.
-_DRAWS, _MOST, _SPREAD = 16, 512, 6.0
+# How often independent rows are drawn where they are few of many, and at most.
+_DRAWS, _MOST = 16, 512
+
+# By how much the logarithms of their weights differ at most; and without noise, which nearly dependent rows
+# make grow.
+_SPREAD, _EXACT_SPREAD = 6.0, 12.0
 
 # A matrix with no more beyond its rank, as a share of the largest singular value, has that rank.
 _EXACT = 1e-14
@@ -59,7 +63,7 @@ def noise_level(A: Array, rank: int) -> float:
     return float(rest / np.sqrt((m - rank) * (n - rank))) if rest > _EXACT * s[0] else 0.0
 
 
-def normals(rows: Array, draws: int, rng: np.random.Generator) -> Array:
+def normals(rows: Array, draws: int, rng: np.random.Generator, *, spread: float = _SPREAD) -> Array:
     """Return what vanishes on all of so many drawn independent rows but one, a unit column each.
 
     Parameters
@@ -70,6 +74,8 @@ def normals(rows: Array, draws: int, rng: np.random.Generator) -> Array:
         How often rows are drawn where they are few of many; else more often.
     rng : numpy.random.Generator
         For the rows.
+    spread : float
+        By how much the logarithms of the weights of rows differ at most.
 
     Returns
     -------
@@ -89,7 +95,7 @@ def normals(rows: Array, draws: int, rng: np.random.Generator) -> Array:
     draws = min(_MOST, int(draws * (number / (number - r)) ** 2))
     (pivoted,) = get_lapack_funcs(("geqp3",), (rows,))
     # What is left of a row decides as well as its weight: none is taken that depends on those before.
-    weights = np.exp(_SPREAD * rng.random((draws, 1, number)))
+    weights = np.exp(spread * rng.random((draws, 1, number)))
     drawn = np.stack([pivoted(weighted)[1][:r] - 1 for weighted in weights * rows.conj().T])
     Q = np.concatenate(np.linalg.inv(rows[drawn]), axis=1)
     unit: Array = Q / np.linalg.norm(Q, axis=0)
@@ -156,7 +162,7 @@ def sparse_basis(
         # One direction has one basis; of all there is, unit vectors are the sparsest.
         Z = rows if r < 2 else np.eye(len(rows), dtype=A.dtype) * s[0]
     else:
-        Q = normals(rows, draws, rng)
+        Q = normals(rows, draws, rng, spread=_SPREAD if noise else _EXACT_SPREAD)
         if noise:
             Q = _exact(rows, Q, zero)
         Z = rows @ Q

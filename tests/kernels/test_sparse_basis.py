@@ -32,6 +32,18 @@ def test_planted_vectors_are_found(seed, dtype):
     np.testing.assert_allclose(matched(B, X), 1, atol=1e-9)
 
 
+@pytest.mark.parametrize(("r", "k"), [(12, 5), (16, 4)])
+def test_many_vectors_are_as_sparse_as_those_planted(r, k):
+    """Others may be as sparse; what is found needs no repair without noise."""
+    for seed in range(3):
+        X, A = planted(seed, r=r, k=k)
+        B, _ = sparse_basis(A, r, np.random.default_rng(0))
+        assert np.linalg.matrix_rank(B) == r
+        assert np.count_nonzero(B) <= np.count_nonzero(X)
+        rest = A - B @ np.linalg.lstsq(B, A, rcond=None)[0]
+        assert np.linalg.norm(rest) <= 1e-12 * np.linalg.norm(A)
+
+
 @pytest.mark.parametrize("noise", [1e-8, 1e-4, 1e-2])
 def test_noise_hides_no_planted_vector(noise):
     """Found to the noise, with no more nonzeros; what could be one and is not stays below the level."""
