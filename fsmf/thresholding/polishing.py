@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 __all__ = ["Hessian", "Loss", "polished"]
 
@@ -61,6 +60,8 @@ def polished(loss: Loss, x: Array, *, places: Array | None = None, hessian: Hess
         return inserted(z)
     value, gradient = own(z)
     if len(index) > _FEW and hessian is None:
+        from scipy.optimize import minimize  # slow to import, and rarely needed
+
         found = minimize(own, z, jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-12})
         return inserted(found.x if found.fun <= value else z)
     for _ in range(_STEPS):
