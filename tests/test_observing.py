@@ -7,15 +7,12 @@ import numpy as np
 import pytest
 from cases import solve
 from scipy import sparse
-from solvers.test_problem_sweep import dense_factors, gaussian, masks, spoiled
+from solvers.test_problem_sweep import gaussian, masks, spoiled
 
 import fsmf
 from fsmf import ALS
 from fsmf.errors import InputError, InputTypeError, OptionError, RefusedError, ShapeError, SupportError
 from fsmf.observing import observed, rank_one_minorants
-from fsmf.solvers.problem_product import ProductProblem
-from fsmf.solvers.problem_sweep import LeastSquares
-from fsmf.tractability import Part
 
 RNG = np.random.default_rng(0)
 PAIR = masks(6, 4, 7)
@@ -33,33 +30,6 @@ def weights_of(shape, zeros=True, seed=0):
 
 def weighted_error(A, F, W):
     return math.sqrt(float(np.sum(W * np.abs(A - F.to_dense()) ** 2)))
-
-
-@pytest.mark.parametrize("supports", [PAIR, THREE, masks(5, 6)], ids=["pair", "three", "one"])
-@pytest.mark.parametrize("mode", ["direct", "iterated"])
-def test_a_weighted_sweep_is_weighted_least_squares(supports, mode, monkeypatch):
-    if mode == "iterated":
-        monkeypatch.setattr("fsmf.solvers.problem_sweep._DIRECT", 0)
-        monkeypatch.setattr("fsmf.solvers.problem_sweep._ENOUGH", 1e-13)
-    A, W = gaussian(supports.shape, complex), weights_of(supports.shape)
-    part = Part.whole(fsmf.analyze(supports), np.sqrt(W))
-    problem = ProductProblem.of(A, part, ridge=0.1, exponent=0)
-    values = problem.random(np.random.default_rng(1))
-    found, _ = LeastSquares(problem).sweep(values)
-    before, after = dense_factors(supports, values), dense_factors(supports, found)
-    for i, support in enumerate(supports):
-        left, right = np.eye(A.shape[0]), np.eye(A.shape[1])
-        for X in after[:i]:
-            left = left @ X
-        for X in reversed(before[i + 1 :]):
-            right = X @ right
-        columns = [
-            (np.sqrt(W) * np.outer(left[:, a], right[b])).ravel() for a, b in np.argwhere(support.toarray())
-        ]
-        design = np.concatenate([np.array(columns).T, math.sqrt(0.1) * np.eye(len(columns))])
-        target = np.concatenate([(np.sqrt(W) * A).ravel(), np.zeros(len(columns))])
-        expected = np.linalg.lstsq(design, target, rcond=None)[0]
-        assert np.allclose(found[i], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [float, complex])

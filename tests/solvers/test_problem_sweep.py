@@ -51,8 +51,8 @@ def gaussian(shape, dtype=float, seed=0):
     )
 
 
-def problem_of(supports, A, ridge=0.0):
-    return ProductProblem.of(A, Part.whole(fsmf.analyze(supports)), ridge=ridge, exponent=0)
+def problem_of(supports, A, ridge=0.0, roots=None):
+    return ProductProblem.of(A, Part.whole(fsmf.analyze(supports), roots), ridge=ridge, exponent=0)
 
 
 def dense_factors(supports, values):
@@ -64,23 +64,26 @@ def dense_factors(supports, values):
     return found
 
 
-def objective(A, factors, ridge=0.0):
+def objective(A, factors, ridge=0.0, roots=1.0):
     product = factors[0]
     for X in factors[1:]:
         product = product @ X
-    return np.linalg.norm(A - product) ** 2 + ridge * sum(np.linalg.norm(X) ** 2 for X in factors)
+    return np.linalg.norm(roots * (A - product)) ** 2 + ridge * sum(np.linalg.norm(X) ** 2 for X in factors)
 
 
 @every_product
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("dtype", "ridge"), [(float, 0.0), (complex, 0.3)])
-def test_a_sweep_is_least_squares_for_each_factor_in_turn(supports, mode, dtype, ridge, monkeypatch):
+@pytest.mark.parametrize(
+    ("dtype", "ridge", "weighted"), [(float, 0.0, False), (complex, 0.3, False), (complex, 0.1, True)]
+)
+def test_a_sweep_is_least_squares_for_each_factor(supports, mode, dtype, ridge, weighted, monkeypatch):
     if mode == "iterated":
         monkeypatch.setattr("fsmf.solvers.problem_sweep._DIRECT", 0)
         monkeypatch.setattr("fsmf.solvers.problem_sweep._ENOUGH", 1e-13)
-    A = gaussian(supports.shape, dtype)
-    problem = problem_of(supports, A, ridge)
-    values = problem.random(np.random.default_rng(1))
+    A, rng = gaussian(supports.shape, dtype), np.random.default_rng(1)
+    W = np.sqrt(rng.random(A.shape) * (rng.random(A.shape) < 0.8)) if weighted else np.ones(A.shape)
+    problem = problem_of(supports, A, ridge, W if weighted else None)
+    values = problem.random(rng)
     found, squared_error = LeastSquares(problem).sweep(values)
     before, after = dense_factors(supports, values), dense_factors(supports, found)
     for i, support in enumerate(supports):
@@ -90,15 +93,16 @@ def test_a_sweep_is_least_squares_for_each_factor_in_turn(supports, mode, dtype,
             left = left @ X
         for X in reversed(before[i + 1 :]):
             right = X @ right
-        columns = [np.outer(left[:, a], right[b]).ravel() for a, b in np.argwhere(support.toarray())]
+        columns = [(W * np.outer(left[:, a], right[b])).ravel() for a, b in np.argwhere(support.toarray())]
         design = np.concatenate([np.array(columns).T, math.sqrt(ridge) * np.eye(len(columns))])
-        target = np.concatenate([A.ravel(), np.zeros(len(columns))])
+        target = np.concatenate([(W * A).ravel(), np.zeros(len(columns))])
         best = np.zeros(support.shape, dtype)
         best[support.toarray()] = np.linalg.lstsq(design, target, rcond=None)[0]
         others = after[:i], before[i + 1 :]
-        least = objective(A, [*others[0], best, *others[1]], ridge)
-        assert objective(A, [*others[0], after[i], *others[1]], ridge) == pytest.approx(least, rel=1e-7)
-    assert squared_error == pytest.approx(objective(A, dense_factors(supports, found)), rel=1e-9)
+        least = objective(A, [*others[0], best, *others[1]], ridge, W)
+        assert objective(A, [*others[0], after[i], *others[1]], ridge, W) == pytest.approx(least, rel=1e-7)
+        assert not ridge or np.allclose(after[i], best, atol=1e-6)
+    assert squared_error == pytest.approx(objective(A, dense_factors(supports, found), roots=W), rel=1e-9)
 
 
 @settings(max_examples=12, deadline=None)
