@@ -104,7 +104,7 @@ def search_supports(
                 # On other supports than these it would go on.
                 best.status = Status.SUPPORTS_OPEN
         elif not solvers:
-            if best.error > explained and len(constraints) > 1 and not np.iscomplexobj(dense):
+            if best.error > explained and len(constraints) > 1:
                 best = _furthered(A, dense, best, constraints, factorize, clock)
             if best.status is Status.OUT_OF_BUDGET:
                 best = polished(A, best.factors, (), factorize)

@@ -62,7 +62,7 @@ class PALM:
     as it is. For products without noise this finds the factors at once. Three factors are sought from both
     ends likewise, or as rows that combine few of the same, where A has a lower rank than they have columns.
     Then come random starts, whose constraints tighten from none at all. Where the best is
-    farther from a real A than noise explains, `iht` goes on with one of its factors after another, the others
+    farther from A than noise explains, `iht` goes on with one of its factors after another, the others
     fixed, in turn with the solver that has the supports, while that gains.
 
     Parameters

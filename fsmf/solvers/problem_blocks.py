@@ -69,7 +69,7 @@ def block_stability(
 def thresholded(A: Array, factors: list[Array], constraints: tuple[Constraint, ...]) -> list[Array]:
     """Let `fsmf.iht` go on with one factor after another, the others fixed, until all keep their places.
 
-    In one factor the error is that of sparse least squares. A and the factors are real.
+    In one factor the error is that of sparse least squares.
     """
     factors = list(factors)
     for _ in range(_ROUNDS):
@@ -97,15 +97,15 @@ def thresholded(A: Array, factors: list[Array], constraints: tuple[Constraint, .
 
 def _block_loss(A: Array, left: Array | None, right: Array | None) -> tuple[Loss, Hessian]:
     """Half the squared error of ``left X right`` in X, with its gradient; and its second derivatives."""
-    G = np.eye(A.shape[0]) if left is None else left.T @ left
-    H = np.eye(A.shape[1]) if right is None else right @ right.T
-    target = A if left is None else left.T @ A
-    target = target if right is None else target @ right.T
+    G = np.eye(A.shape[0]) if left is None else left.conj().T @ left
+    H = np.eye(A.shape[1]) if right is None else right @ right.conj().T
+    target = A if left is None else left.conj().T @ A
+    target = target if right is None else target @ right.conj().T
     whole = float(np.linalg.norm(A)) ** 2
 
     def loss(X: Array) -> tuple[float, Array]:
         gradient = G @ X @ H - target
-        return (whole + float(np.sum(X * (gradient - target)))) / 2, gradient
+        return (whole + float(np.vdot(X, gradient - target).real)) / 2, gradient
 
     def hessian(X: Array, index: Array) -> Array:
         rows, columns = np.divmod(index, X.shape[1])

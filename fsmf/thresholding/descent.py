@@ -164,7 +164,8 @@ def iht(
     Parameters
     ----------
     loss : callable
-        From an array of the constraint's shape to ``(value, gradient)``.
+        From an array of the constraint's shape to ``(value, gradient)``. Of complex arrays the gradient is
+        that in the real parts plus i times that in the imaginary ones; the loss stays real.
     constraint : Constraint
         What the point has to meet, such as ``KSparse(p, k)``.
     start : "zero", "random", "dense" or array_like
@@ -296,6 +297,7 @@ class _Runner:
     def run(self, x: Array, start: int) -> SparsePoint:
         """Iterate from one starting point."""
         value, gradient = _evaluated(self.loss, x)
+        x = x.astype(np.result_type(x, gradient), copy=False)
         if not math.isfinite(value):
             raise InputError(f"the loss must be finite where start {start} begins; found {value}")
         values, steps, moves = [], [], []
@@ -361,14 +363,15 @@ def _shortened(
         y = constraint.project(x - length * gradient)
         after, slope = _evaluated(loss, y)
         change = y - x
-        gain = _GAIN * float(np.vdot(change, change)) / (2 * length)
+        squared = float(np.vdot(change, change).real)
+        gain = _GAIN * squared / (2 * length)
         if after <= value - gain:
             break
         if gain <= _ROUNDING * abs(value):
             return length, x, value, gradient
         if fixed and math.isfinite(after):
             # What was cut off may cost more than any step gains: ask only that the model holds.
-            model = value + float(np.vdot(gradient, change)) + float(np.vdot(change, change)) / length
+            model = value + float(np.vdot(gradient, change).real) + squared / length
             if after <= model:
                 break
         length /= 2
@@ -381,7 +384,8 @@ def _evaluated(loss: Loss, x: Array) -> tuple[float, Array]:
     # Steps that are too long are told by the value.
     with np.errstate(over="ignore", invalid="ignore"):
         value, gradient = loss(x)
-    gradient = np.asarray(gradient, dtype=float)
+    gradient = np.asarray(gradient)
+    gradient = gradient.astype(np.result_type(gradient, float), copy=False)
     value = float(value)
     return (value if np.isfinite(gradient).all() else math.nan), gradient
 
@@ -400,7 +404,8 @@ def _as_step(step: Any, loss: Loss, constraint: Constraint, rng: np.random.Gener
 
 def _starting_point(kind: Any, constraint: Constraint, rng: np.random.Generator) -> Array:
     if not isinstance(kind, str):
-        return constraint.project(np.asarray(kind, dtype=float))
+        given = np.asarray(kind)
+        return constraint.project(given.astype(np.result_type(given, float), copy=False))
     if kind == "zero":
         return np.zeros(constraint.shape)
     if kind == "random":

@@ -37,7 +37,7 @@ def polished(loss: Loss, x: Array, *, places: Array | None = None, hessian: Hess
     places : ndarray of bool, optional
         What may change; by default the nonzeros of x.
     hessian : callable, optional
-        Second derivatives at flat indices, shape ``(len(indices), len(indices))``.
+        Second derivatives at flat indices, shape ``(len(indices), len(indices))``; of real points only.
 
     Returns
     -------
@@ -45,17 +45,20 @@ def polished(loss: Loss, x: Array, *, places: Array | None = None, hessian: Hess
         Of the shape of x.
     """
     index = np.flatnonzero(x if places is None else places)
+    kind = np.result_type(x, float)
+    hessian = None if kind.kind == "c" else hessian
 
+    # Complex entries are pairs of real ones.
     def inserted(z: Array) -> Array:
-        full = np.zeros(x.size)
-        full[index] = z
+        full = np.zeros(x.size, kind)
+        full[index] = z.view(kind)
         return full.reshape(x.shape)
 
     def own(z: Array) -> tuple[float, Array]:
         value, gradient = loss(inserted(z))
-        return float(value), np.asarray(gradient, dtype=float).reshape(-1)[index]
+        return float(value), np.asarray(gradient, dtype=kind).reshape(-1)[index].view(float)
 
-    z = x.reshape(-1)[index].astype(float)
+    z = x.reshape(-1)[index].astype(kind).view(float)
     if not len(index):
         return inserted(z)
     value, gradient = own(z)

@@ -262,3 +262,24 @@ def test_bad_input():
         fsmf.iht(loss, constraint, start=np.zeros(3))
     with pytest.raises(InputError, match="finite where start 0"):
         fsmf.iht(lambda x: (np.nan, x), constraint)
+
+
+@pytest.mark.parametrize("start", ["zero", "random", "dense"])
+def test_complex_points(start):
+    """The best complex point at the places found, by least squares that are laid out."""
+    rng = np.random.default_rng(0)
+    A, y = rng.standard_normal((12, 6, 2)) @ [1, 1j], rng.standard_normal((12, 2)) @ [1, 1j]
+
+    def loss(x):
+        rest = A @ x - y
+        return float(np.vdot(rest, rest).real) / 2, A.conj().T @ rest
+
+    point = fsmf.iht(loss, fsmf.KSparse(6, 3), start=start, starts=4)
+    expected = np.linalg.lstsq(A[:, point.places], y)[0]
+    assert np.allclose(point.x[point.places], expected)
+    assert np.isclose(point.value, loss(point.x)[0])
+    best = min(
+        float(np.linalg.norm(A[:, places] @ np.linalg.lstsq(A[:, places], y)[0] - y)) ** 2 / 2
+        for places in map(list, itertools.combinations(range(6), 3))
+    )
+    assert np.isclose(point.value, best)
