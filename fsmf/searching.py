@@ -11,6 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from fsmf.certificates.quasi_optimum import QuasiOptimum
+from fsmf.certificates.stationary_product import StationaryProduct
 from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning
 from fsmf.factorization import Factorization, Status
 from fsmf.kernels.frobenius import frobenius_norm
@@ -21,6 +22,7 @@ from fsmf.solvers.base import Solver
 from fsmf.solvers.block_svd import BlockSVD
 from fsmf.solvers.hierarchical import Hierarchical
 from fsmf.solvers.palm import PALM, Candidate
+from fsmf.solvers.problem_alternation import bounded
 from fsmf.solvers.problem_blocks import block_stability, multiplied, thresholded
 from fsmf.solvers.problem_trail import Clock
 from fsmf.support_search import SupportSearch
@@ -117,6 +119,11 @@ def search_supports(
             f"{best.status.value}, on the supports that were found; see Factorization.search",
             _WARNINGS[best.status],
         )
+    proved = best.certificate
+    is_open = not solvers and best.error > _FOUND * norm
+    if is_open and isinstance(proved, StationaryProduct) and not proved.convex:
+        unit = 2.0 ** max(-1000, math.frexp(norm)[1])
+        best.certificate = bounded(proved.scaled(1 / unit), dense / unit, best.supports).scaled(unit)
     factors = tuple(X.toarray().astype(dense.dtype) for X in best.factors)
     best.search = SupportSearch(
         constraints=tuple(constraints),
@@ -189,7 +196,8 @@ def polished(
     supports = Supports(Support(X != 0) for X in factors)
     if solvers:
         return factorize(A, supports, solver=list(solvers))
-    warm = ALS(starts=1, initial=tuple(factors), max_sweeps=max_sweeps)
+    # Of more factors than two the bound is sought for the best supports alone.
+    warm = ALS(starts=1, initial=tuple(factors), max_sweeps=max_sweeps, bound=len(supports) == 2)
     F = factorize(A, supports, solver=[BlockSVD(), Hierarchical(), warm])
     if F.certificate.name == QuasiOptimum.name:
         # Within a constant of the optimum may be worse than what was there.

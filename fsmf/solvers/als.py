@@ -94,6 +94,8 @@ class ALS(Ridged):
         that large, if smaller ones are not as good. Not together with a ridge.
     initial : Factorization or tuple of arrays, optional
         Warm start: factors of the shapes of the supports, as they multiply.
+    bound : bool
+        Whether to search disjoint blocks for a lower bound; otherwise only places out of reach count.
     rng : int or numpy.random.Generator
         Seed of the random starts; results are deterministic for a given seed.
     callback : callable, optional
@@ -140,6 +142,7 @@ class ALS(Ridged):
     ridge: float | Literal["path"] = 0.0
     max_norm: float | None = None
     initial: Any = None
+    bound: bool = True
     rng: int | np.random.Generator = 0
     callback: Callable[[Sweep], bool | None] | None = None
 
@@ -208,7 +211,10 @@ class ALS(Ridged):
             status = best.warned(norm, ridge=problem.ridge, name="ALS", supports=supports)
         X, Y = (space.cast(F, space.dtype(A)) for F in (X, Y))
         work = _SHARE * sweep_cost(part.structure)[0] * len(best.errors) * self.starts
-        return pair_solution(problem, X, Y, status=status, history=best.history, work=work, path=path)
+        history = best.history
+        return pair_solution(
+            problem, X, Y, status=status, history=history, work=work, search=self.bound, path=path
+        )
 
     def _best(
         self, problem: Problem, shape: tuple[int, int], rest: float, clock: Clock
@@ -292,6 +298,7 @@ class ALS(Ridged):
                 max_norm=self.max_norm,
                 clock=clock,
                 name="ALS",
+                bounds=self.bound,
             )
         best: Descent | None = None
         for start, values in zip(range(self.starts), points, strict=False):
@@ -311,7 +318,7 @@ class ALS(Ridged):
                 break
         assert best is not None
         status = best.warned(best.norm, ridge=ridge, name="ALS", supports=unweighted(part))
-        return whole_solution(best, part.structure, status)
+        return whole_solution(best, part.structure, status, search=self.bound)
 
     def _starting_points(self, problem: Problem, shape: tuple[int, int]) -> Iterator[_Point]:
         if self.initial is not None:

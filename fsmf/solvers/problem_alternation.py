@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ from numpy.typing import NDArray
 from fsmf.certificates.stationary_product import StationaryProduct
 from fsmf.factorization import Status
 from fsmf.solvers.base import WholeSolution
-from fsmf.solvers.problem_bound import NO_CUT, best_cut
+from fsmf.solvers.problem_bound import best_cut
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_sweep import LeastSquares
 from fsmf.solvers.problem_trail import LARGE, Clock, Trail
+from fsmf.supports.blocks import DisjointBlocks
+from fsmf.supports.support import Supports
 from fsmf.tractability import Structure
 
-__all__ = ["Descent", "alternate", "whole_solution"]
+__all__ = ["Descent", "alternate", "bounded", "whole_solution"]
 
 Array = NDArray[Any]
 
@@ -142,8 +145,13 @@ def alternate(
     return run
 
 
-def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeSolution:
-    """The values as the user's dtype holds them, measured, with the bound that the supports prove."""
+def whole_solution(
+    run: Descent, structure: Structure, status: Status, *, search: bool = True
+) -> WholeSolution:
+    """The values as the user's dtype holds them, measured, with the bound that the supports prove.
+
+    Without a search that is what is out of reach.
+    """
     problem, values = run.problem.uneven(run.values, structure.supports)
     if not (problem.norm or structure.n_prescribed):
         # Zero is made of zeros, not of what became small.
@@ -152,25 +160,34 @@ def whole_solution(run: Descent, structure: Structure, status: Status) -> WholeS
     values = [value.astype(problem.A.dtype) for value in stored]
     error = math.sqrt(problem.squared(problem.residual(values)))
     convex = not problem.ridge and structure.is_linear
-    # Where nothing is left, no bound says more than zero; and none says more than least squares.
-    done = run.is_exact or convex
-    cut, bound, blocks = NO_CUT if done else best_cut(problem.A, structure.supports, problem.roots)
     outside = ~structure.supports.reached.toarray()
     out_of_reach = math.sqrt(problem.squared(outside * problem.A))
     certificate = StationaryProduct(
         error=error,
-        # The bound and the error are both exact only up to rounding.
-        lower_bound=min(_least_error(problem, values) if convex else math.hypot(bound, out_of_reach), error),
+        lower_bound=min(_least_error(problem, values) if convex else out_of_reach, error),
         out_of_reach=out_of_reach,
-        blocks=blocks,
+        blocks=DisjointBlocks.union([]),
         gradient_norm=problem.relative_gradient(values),
         ridge=problem.ridge,
         n_factors=len(problem),
-        cut=cut,
+        cut=0,
         weighted=problem.roots is not None,
         convex=convex,
     )
+    # Where nothing is left, no bound says more than zero; and none says more than least squares.
+    if search and not (run.is_exact or convex):
+        certificate = bounded(certificate, problem.A, structure.supports, problem.roots)
     return WholeSolution(structure.supports, stored, certificate, status, problem.norm, history=run.history)
+
+
+def bounded(
+    certificate: StationaryProduct, A: Array, supports: Supports, roots: Array | None = None
+) -> StationaryProduct:
+    """The certificate with the best bound that a search among disjoint blocks finds."""
+    cut, bound, blocks = best_cut(A, supports, roots)
+    # The bound and the error are both exact only up to rounding.
+    lower_bound = min(math.hypot(bound, certificate.out_of_reach), certificate.error)
+    return replace(certificate, lower_bound=lower_bound, blocks=blocks, cut=cut)
 
 
 def _least_error(problem: ProductProblem, values: Values) -> float:

@@ -19,7 +19,7 @@ from fsmf.supports.layout import Index, IndexLists
 from fsmf.supports.support import Supports
 from fsmf.tractability import Structure
 
-__all__ = ["NO_CUT", "best_bound", "best_cut"]
+__all__ = ["best_bound", "best_cut"]
 
 Array = NDArray[Any]
 Flags = NDArray[np.bool_]
@@ -43,9 +43,6 @@ _GAIN = 1e-9
 
 # Squares of singular values that make up less than this share are not told from those of a Gram matrix.
 _CLEAR = 1e-5
-
-# What `best_cut` returns where no block bounds anything.
-NO_CUT = 0, 0.0, DisjointBlocks.union([])
 
 
 def best_bound(
@@ -193,7 +190,7 @@ def best_cut(A: Array, supports: Supports, roots: Array | None = None) -> tuple[
     blocks : DisjointBlocks
         The blocks.
     """
-    best = NO_CUT
+    best = 0, 0.0, DisjointBlocks.union([])
     for s in range(1, len(supports)):
         structure = Structure(supports.cut(s))
         if structure.classes.complete.all():

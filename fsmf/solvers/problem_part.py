@@ -80,13 +80,15 @@ def pair_solution(
     status: Status,
     history: History,
     work: float = 0.0,
+    search: bool = True,
     path: RidgePath | None = None,
 ) -> Solution:
-    """Measure two factors, in the user's precision, and search in so many operations for a bound."""
+    """Measure two factors, in the user's precision, and search for a bound, if at all, in so much work."""
     part = problem.part
     error = math.sqrt(problem.squared_error(X, Y))
     # No bound can come nearer to what is rounding in sums of so many products.
-    search = error > 8 * problem.eps * math.sqrt(min(part.structure.shape)) * problem.norm
+    least = 8 * problem.eps * math.sqrt(min(part.structure.shape)) * problem.norm
+    search = search and error > least
     bound, blocks = best_bound(problem.block, part.structure, work=work, search=search)
     left, right = problem.values(X, Y)
     return Solution(

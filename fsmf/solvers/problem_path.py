@@ -320,6 +320,7 @@ def sought(
     max_norm: float | None,
     clock: Clock,
     name: str,
+    bounds: bool = True,
 ) -> WholeSolution:
     """Follow a vanishing ridge of a product, or find the one of a given norm of the factors."""
     numbers, stopped, L = counted(), False, len(problem)
@@ -369,7 +370,7 @@ def sought(
         run.status = Status.STOPPED
     said = None if is_over() else judged(path, ridge=run.problem.ridge)
     status = said or run.warned(0.0, ridge=run.problem.ridge, name=name)
-    return replace(whole_solution(run, part.structure, status), path=path)
+    return replace(whole_solution(run, part.structure, status, search=bounds), path=path)
 
 
 def _on_sphere(problem: ProductProblem, values: Values, norm: float) -> Descent:

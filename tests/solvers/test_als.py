@@ -433,3 +433,19 @@ def test_only_exact_sweeps_are_made_where_single_pieces_mislead(monkeypatch):
             A = rng.standard_normal(supports.shape)
             pair = problem.PairProblem.of(A, part, ridge=ridge, exponent=0)
             assert pair.relaxation(*pair.random(rng)) is None
+
+
+@pytest.mark.parametrize("sides", [(12, 5, 12), (12, 4, 3, 12)])
+def test_a_bound_need_not_be_searched(sides):
+    rng = np.random.default_rng(0)
+    supports = fsmf.as_supports([rng.random(shape) < 0.6 for shape in pairwise(sides)])
+    A = rng.standard_normal(supports.shape)
+    found, sought = (
+        solve(A, supports, solver=fsmf.ALS(bound=bound, starts=1, max_sweeps=9)) for bound in (False, True)
+    )
+    np.testing.assert_array_equal(found.to_dense(), sought.to_dense())
+    assert len(sought.certificate.blocks) > len(found.certificate.blocks) == 0
+    reached = supports.reached.toarray()
+    assert found.lower_bound == pytest.approx(np.linalg.norm(A[~reached]))
+    assert found.lower_bound < sought.lower_bound < found.error
+    assert found.verify(A)

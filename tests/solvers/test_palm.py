@@ -321,6 +321,19 @@ def test_a_search_without_hope_ends_early():
     assert len([*fsmf.PALM(starts=3, max_sweeps=1).candidates(noisy, Constraints(constraints))]) == 7
 
 
+def test_the_bound_is_that_of_the_best_supports():
+    """Of three factors it is sought once, in any units: as good as one for these supports alone."""
+    constraints = [fsmf.ColumnSparse((12, 4), 4), fsmf.ColumnSparse((4, 4), 2), fsmf.RowSparse((4, 12), 4)]
+    A = np.random.default_rng(0).standard_normal((12, 12))
+    for scale in (1.0, 1e-90, 1e90):
+        F = solve(scale * A, constraints, solver=fsmf.PALM(starts=1))
+        alone = solve(A, F.supports, solver=fsmf.ALS(starts=1, max_sweeps=1))
+        assert alone.lower_bound > np.linalg.norm(A[~F.supports.reached.toarray()])
+        assert F.lower_bound == pytest.approx(scale * alone.lower_bound)
+        assert F.error >= F.lower_bound
+        assert F.verify(scale * A)
+
+
 def test_bound_on_norms():
     rng = np.random.default_rng(0)
     for r in (1, 2, 7, 30):
