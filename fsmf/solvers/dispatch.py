@@ -25,7 +25,7 @@ __all__ = ["PATH", "SEARCH", "TABLE", "choose", "refusals", "ridged", "searchers
 # compiled for them. Up to so many they are where components can be read off, which is their first start, and
 # where others are lost. Up to so many, times rows or columns, quasi-Newton steps on pairs end in half a
 # second, lower than sweeps; beyond, sweeps take less and less of their time. docs/choosing.rst has figures.
-_SMALL, _READABLE, _MEDIUM = 100, 1 << 16, 1 << 16
+_SMALL, _READABLE, _MEDIUM = 100, 70_000, 1 << 16
 
 TABLE: tuple[Solver, ...] = (
     BlockSVD(),

@@ -12,7 +12,7 @@ from fsmf.supports.rank_one import EquivalenceClasses
 __all__ = ["is_read_off"]
 
 # Above this many places the greedy test is not run: it keeps them all in memory.
-_MAX_PLACES = 1 << 22
+_MAX_PLACES = 3 << 21
 
 
 def is_read_off(classes: EquivalenceClasses) -> bool:

@@ -54,11 +54,12 @@ def test_a_solver_asked_for_is_taken_or_says_why_not(case):
     [
         (fsmf.lu(9), fsmf.VariableProjection),
         (fsmf.lu(30), fsmf.VariableProjection),
+        (fsmf.lu(256), fsmf.VariableProjection),
         (fsmf.arrow(40), fsmf.QuasiNewton),
         (fsmf.lu(300), fsmf.ALS),
         (fsmf.kaleidoscope(32), fsmf.QuasiNewton),
     ],
-    ids=["few parameters", "read off", "of middle size", "large", "many factors"],
+    ids=["few parameters", "read off", "most read off", "of middle size", "large", "many factors"],
 )
 def test_hard_supports_go_by_size(supports, taken):
     assert type(choose(fsmf.analyze(supports))) is taken
