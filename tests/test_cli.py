@@ -12,6 +12,7 @@ from scipy import io, linalg, sparse
 
 import fsmf
 from fsmf import cli
+from fsmf.arguments import OPTIONS, SOLVERS
 from fsmf.certificates.verification import Check
 from fsmf.cli import main
 from fsmf.files import WRITABLE, read_file
@@ -199,7 +200,7 @@ class TestSolverOptions:
         seen = []
         monkeypatch.setattr(fsmf, "factorize", look)
         options = {"starts": 2, budget: 7, "max_seconds": 1.5, "rtol": 0.125, "ridge": 0.25, "rng": 3}
-        assert options.keys() < cli._OPTIONS.keys()
+        assert options.keys() < OPTIONS.keys()
         words = [
             word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))
         ]
@@ -256,12 +257,12 @@ class TestSolverOptions:
 
     def test_a_solver_can_be_asked_for(self, capsys):
         words = ["factorize", "hilbert:6", "monarch:blocks=2"]
-        for name, solver in cli._SOLVERS.items():
+        for name, solver in SOLVERS.items():
             assert main([*words, "--solver", name]) == 0
             assert f"by {type(solver).__name__}\n" in capsys.readouterr().out
-        assert [*map(type, cli._SOLVERS.values())] == [*map(type, TABLE), fsmf.GlobalSearch]
+        assert [*map(type, SOLVERS.values())] == [*map(type, TABLE), fsmf.GlobalSearch]
         names = {"block-svd", "hierarchical", "quasi-newton", "als", "variable-projection", "global-search"}
-        assert cli._SOLVERS.keys() == names
+        assert SOLVERS.keys() == names
 
     @pytest.mark.parametrize(
         ("words", "said"),

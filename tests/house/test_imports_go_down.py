@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / "fsmf"
 
 HOUSE = [  # roof first; a new room gets its floor here
-    {"cli", "__main__", "drawing", "files", "matrices"},
+    {"arguments", "cli", "__main__", "drawing", "files", "matrices"},
     {
         "approximating",
         "explaining",
