@@ -242,8 +242,8 @@ def main() -> int:
     parser.add_argument("--budget", type=float, default=60.0, help="seconds after which a peer sits out")
     options = parser.parse_args()
     gate, began = Gate(), time.perf_counter()
-    sizes = [16, 32] if options.quick else [32, 64, 128, 256]
-    seeds = range(2 if options.quick else options.rounds)
+    sizes = [32] if options.quick else [32, 64, 128, 256]
+    seeds = range(5 if options.quick else options.rounds)
     rows = hadamard(sizes, options.budget, gate)
     print(machine("fsmf", "pyfaust"), end="\n\n")
     print(table(["job", "contender", "time", "error", "time / ours"], rows, markdown=options.markdown))
