@@ -12,10 +12,10 @@ from scipy import sparse
 
 from fsmf.certificates.quasi_optimum import QuasiOptimum
 from fsmf.certificates.stationary_product import StationaryProduct
-from fsmf.errors import ConvergenceWarning, FsmfWarning, NotAttainedWarning
+from fsmf.errors import ConvergenceWarning, FsmfWarning, InputError, NotAttainedWarning
 from fsmf.factorization import Factorization, Status
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.matrix import checked_norm
+from fsmf.kernels.matrix import checked_norm, comfortable_exponent, divided
 from fsmf.kernels.sparse_basis import noise_level
 from fsmf.solvers.als import ALS
 from fsmf.solvers.base import Solver
@@ -30,7 +30,7 @@ from fsmf.supports.constraints import Constraints
 from fsmf.supports.support import Support, Supports
 from fsmf.warning import warn_caller
 
-__all__ = ["SETTLED_ON_SUPPORTS", "polished", "reachable", "search_supports"]
+__all__ = ["SETTLED_ON_SUPPORTS", "check_scale", "polished", "reachable", "search_supports"]
 
 # An error of this share of ‖A‖ is rounding: no further start is made.
 _EXACT = 1e-13
@@ -55,6 +55,9 @@ _TURNS, _GAIN = 6, 1e-3
 # least share of its dimensions that tells how much; and what is as good as the bound.
 _SPARE, _LITTLE, _MUCH, _NEAR = 1.1, 0.1, 0.25, 1e-6
 
+# Norms up to here have Gram matrices whose entries are floats, and so have their inverses.
+_HUGE = 1e120
+
 # How a solver may end that has nothing more to say on the supports it was given.
 SETTLED_ON_SUPPORTS = (Status.CONVERGED, Status.OPTIMAL, Status.BRACKETED)
 
@@ -67,7 +70,7 @@ def search_supports(
     A: Any, constraints: Constraints, searcher: PALM, solvers: Sequence[Solver], factorize: Factorize
 ) -> Factorization:
     """Give the supports of each candidate to a solver, and return the best with a report of the search."""
-    checked_norm(A)
+    check_scale(checked_norm(A))
     dense = A.toarray() if sparse.issparse(A) else A
     dense = dense.astype(np.result_type(dense.dtype, np.float64), copy=False)
     starts, errors, norm = [], [], frobenius_norm(dense)
@@ -82,7 +85,10 @@ def search_supports(
     clock = Clock(0.0, searcher.max_seconds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FsmfWarning)
-        for candidate in searcher.candidates(dense, constraints):
+        share = comfortable_exponent(dense.dtype, norm) // len(constraints)
+        scaled = divided(dense, share * len(constraints))
+        for candidate in searcher.candidates(scaled, constraints):
+            candidate = candidate._replace(factors=tuple(divided(X, -share) for X in candidate.factors))
             starts.append(candidate.start)
             errors.append(frobenius_norm(dense - multiplied(list(candidate.factors))))
             if is_exact and errors[-1] > _FAR * norm:
@@ -106,7 +112,8 @@ def search_supports(
                 # On other supports than these it would go on.
                 best.status = Status.SUPPORTS_OPEN
         elif not solvers:
-            if best.error > explained and len(constraints) > 1:
+            # Gradients of a matrix that had to be scaled have squares that are no floats.
+            if best.error > explained and len(constraints) > 1 and not share:
                 best = _furthered(A, dense, best, constraints, factorize, clock)
             if best.status is Status.OUT_OF_BUDGET:
                 best = polished(A, best.factors, (), factorize)
@@ -155,6 +162,21 @@ def _furthered(
         if best.error > (1 - _GAIN) * before:
             break
     return best
+
+
+def check_scale(norm: float) -> None:
+    """Check that no Gram matrix on the way leaves the floats.
+
+    Raises
+    ------
+    InputError
+        If one may.
+    """
+    if norm and not 1 / _HUGE < norm < _HUGE:
+        raise InputError(
+            f"supports are searched for in matrices of norm {1 / _HUGE:g} to {_HUGE:g}; found {norm:.3g}; "
+            "divide A by its norm"
+        )
 
 
 def reachable(A: Any, constraints: Constraints) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from fsmf.factorization import Factorization, Status
 from fsmf.factorizing import factorize
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.matrix import as_matrix
-from fsmf.searching import SETTLED_ON_SUPPORTS, polished, reachable
+from fsmf.searching import SETTLED_ON_SUPPORTS, check_scale, polished, reachable
 from fsmf.solvers.problem_blocks import balance, block_gradient, block_stability
 from fsmf.support_search import SupportSearch
 from fsmf.supports.constraints import Constraint, Constraints, RowColumnSparse
@@ -89,7 +89,8 @@ def hierarchical_sparse(
     >>> [support.nnz for support in F.supports], F.relative_error < 1e-14
     ([32, 32, 32, 32], True)
     """
-    A = as_matrix(A)[0]
+    A, norm = as_matrix(A)
+    check_scale(norm)
     ties, max_sweeps = as_positive("ties", ties), as_count("max_sweeps", max_sweeps)
     pairs = _default(A.shape) if splits is None else [Constraints(split) for split in splits]
     _check(pairs, A.shape)

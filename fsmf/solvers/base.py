@@ -191,10 +191,12 @@ class Ridged:
         numbers = ["rtol"] + ["ridge"] * (not follows)
         given = [name for name in ("max_norm", *limits) if getattr(self, name) is not None]
         check_options(self, counts=counts, numbers=[*numbers, *given])
-        if self.max_norm is not None and (self.ridge or not self.max_norm):
+        if self.max_norm is not None and not self.max_norm:
+            raise OptionError("max_norm must be above 0; found 0; factors of norm 0 are zeros")
+        if self.max_norm is not None and self.ridge:
             raise OptionError(
-                f"max_norm must be above 0, and finds its own ridge; found max_norm={self.max_norm!r} and "
-                f"ridge={self.ridge!r}; give one of the two"
+                f"max_norm finds its own ridge; found max_norm={self.max_norm!r} and ridge={self.ridge!r}; "
+                "give one of the two"
             )
 
     @property

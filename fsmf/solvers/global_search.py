@@ -119,8 +119,11 @@ class GlobalSearch:
     def refuses(self, structure: Structure) -> str | None:
         """Return None, or the one sentence that says why not."""
         if not structure.is_pair or structure.n_prescribed:
-            found = f"{len(structure.supports)}, {structure.n_prescribed} values prescribed"
-            return f"GlobalSearch takes two free factors; found {found}"
+            count, prescribed = len(structure.supports), structure.n_prescribed
+            return (
+                f"GlobalSearch takes two free factors; found {count}"
+                f"{f', with {prescribed} values prescribed' if prescribed else ''}"
+            )
         for part in structure.parts:
             if not part.structure.tractable:
                 side = _side(part.structure)

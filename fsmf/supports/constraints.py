@@ -472,8 +472,8 @@ def as_constraint(given: Any) -> Constraint:
     """Take a constraint as it is, and a support as the constraint that allows its places."""
     if isinstance(given, FixedSupport):
         raise InputTypeError(
-            "constraints stand beside supports without prescribed values; found a fixed factor; multiply it "
-            "out, or give all supports"
+            "constraints stand beside supports without prescribed values; found a fixed factor; give all "
+            "supports, or seek one factor beside frozen ones with fsmf.sparse_lstsq or fsmf.iht"
         )
     return given if isinstance(given, Constraint) else OnSupport(given)
 

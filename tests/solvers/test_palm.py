@@ -367,6 +367,18 @@ def test_sparse_matrices_and_scales():
     assert solve(sparse.csr_array(A), constraints).relative_error < 1e-9
 
 
+def test_norms_beyond_which_gram_matrices_leave_the_floats_are_refused():
+    A, constraints = planted("column", 4, 4, 0)
+    for scale in (1e-200, 1e200):
+        with pytest.raises(InputError, match="divide A by its norm"):
+            fsmf.factorize(scale * A, constraints)
+        with pytest.raises(InputError, match="divide A by its norm"):
+            fsmf.hierarchical_sparse(scale * A)
+    A, constraints = np.random.default_rng(0).standard_normal((8, 8)), constraints_of("total", 4, 12, 8)
+    expected, *errors = (solve(scale * A, constraints).relative_error for scale in (1, 2.0**-210, 2.0**210))
+    assert np.allclose(errors, expected, rtol=0.2)
+
+
 def test_the_report_says_how():
     A, constraints = planted("column", 4, 4, 0)
     F = fsmf.factorize(A, constraints)
