@@ -11,27 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from fsmf.solvers.problem import PairProblem
 from fsmf.solvers.problem_chain import Train, on_pattern
+from fsmf.solvers.problem_coarse import split_off, taken_apart
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.supports.kronecker import Architecture
-from fsmf.supports.layout import Index
 from fsmf.supports.support import Supports
-from fsmf.tractability import Part, Structure
+from fsmf.tractability import Structure
 
-__all__ = ["chain_points", "crossings", "equilibrated", "perturbed", "starting_points", "zero"]
+__all__ = ["chain_points", "crossings", "perturbed", "starting_points", "zero"]
 
 Array = NDArray[Any]
-
-# Passes over the two factors of a pair before the left one is kept.
-_PASSES = 5
-
-# Rounds of equilibration, and the size of an equilibrated product in units of ‖A‖: small ones descend into
-# better minima than large ones.
-_ROUNDS, _SHARE = 2, 0.3
-
-# Random starts that are drawn at a time.
-_AT_ONCE = 16
 
 # How much of a random start is added to any other: what is split off exactly can be a saddle point.
 _NOISE = 1e-3
@@ -42,6 +31,7 @@ def starting_points(
 ) -> Iterator[Values]:
     """Yield starting points without end: the warm one, those made of parts of the problem, random ones.
 
+    A chain that can be taken apart to a product near A begins with that.
     A chain that has a chainable prefix (suffix) begins with that one alone, the others being identities,
     where they can. Then a pair is split off from the left, factor after factor, as a hierarchical
     factorization does; and from the right.
@@ -49,6 +39,7 @@ def starting_points(
     if initial is not None:
         yield problem.holding(problem.warm(initial))
     yield from zero(problem, structure)
+    yield from taken_apart(problem, structure, rng)
     for values in _made_of_parts(problem, structure, rng):
         noise = problem.random(rng)
         pairs = zip(problem.balanced(values, all_movable=True), noise, strict=True)
@@ -67,10 +58,10 @@ def _made_of_parts(
     problem: ProductProblem, structure: Structure, rng: np.random.Generator
 ) -> Iterator[Values]:
     yield from chain_points(problem, structure, rng)
-    yield _split_off(problem.A, problem.supports, rng)
+    yield split_off(problem.A, problem.supports, rng)
     if len(problem) > 2:
         turned = _transposed(problem)
-        yield _turned(turned, _split_off(turned.A, turned.supports, rng))
+        yield _turned(turned, split_off(turned.A, turned.supports, rng))
 
 
 def chain_points(problem: ProductProblem, structure: Structure, rng: np.random.Generator) -> Iterator[Values]:
@@ -112,38 +103,6 @@ def _with_signs_of(problem: ProductProblem, values: Values, others: Values) -> V
     return others
 
 
-def equilibrated(problem: ProductProblem, rng: np.random.Generator) -> Iterator[Values]:
-    """Draw factors whose rows have equal norms, and whose columns nearly so, without end.
-
-    Their product is far better conditioned than that of Gaussian ones, in which what few paths lead to fades.
-    """
-    scale = (_SHARE * problem.norm / np.sqrt(problem.A.shape[0])) ** (1 / len(problem)) or 1.0
-    sides = [(_Lines(columns), _Lines(rows)) for rows, columns in problem.places]
-    while True:
-        drawn = []
-        for support, both in zip(problem.supports, sides, strict=True):
-            values = problem.gaussian(rng, _AT_ONCE * support.nnz).reshape(_AT_ONCE, -1)
-            for lines in both * _ROUNDS:
-                values /= np.sqrt(lines.sums(np.abs(values) ** 2))
-            drawn.append(scale * values)
-        yield from map(list, zip(*drawn, strict=True))
-
-
-class _Lines:
-    """Which entries share a line."""
-
-    def __init__(self, lines: Index) -> None:
-        self._order = np.argsort(lines, kind="stable")
-        _, self._starts, self._own = np.unique(lines[self._order], return_index=True, return_inverse=True)
-        self._own = self._own[np.argsort(self._order)]
-
-    def sums(self, values: Array) -> Array:
-        """The sum over the line of each entry, of many starts side by side."""
-        if not self._starts.size:
-            return values
-        return np.add.reduceat(values[:, self._order], self._starts, axis=1)[:, self._own]
-
-
 def _size(values: Array) -> float:
     """Root mean square, 1 for no values or zeros."""
     return float(np.sqrt(np.mean(np.abs(values) ** 2))) or 1.0 if values.size else 1.0
@@ -168,36 +127,11 @@ def _with_identities(
             train, _ = Train.split_all(on_pattern(problem.A, chain.product), chain, range(1, s))
             yield [*(np.ravel(value) for value in train.values), *ones]
         else:
-            yield [*_split_off(problem.A, prefix, rng), *ones]
+            yield [*split_off(problem.A, prefix, rng), *ones]
 
 
 def _has_diagonal(pattern: sparse.csr_array) -> bool:
     return pattern.shape[0] == pattern.shape[1] and bool(pattern.diagonal().all())
-
-
-def _split_off(A: Array, supports: Supports, rng: np.random.Generator) -> Values:
-    """Factor after factor from the left: the best pair of it and of all others, whose factor is split next.
-
-    The left factor keeps orthonormal columns within each class, so that what is lost of the right one is
-    lost of A.
-    """
-    values = []
-    for s in range(1, len(supports)):
-        pair = Supports((supports[s - 1], Supports(supports[s - 1 :]).cut(1)[1]))
-        problem = PairProblem.of(A, Part.whole(Structure(pair)), ridge=0.0, exponent=0)
-        X, Y, _ = problem.spectral(rng)
-        for _ in range(_PASSES):
-            X = problem.solve_left(Y)
-            Y, _ = problem.solve_right(X)
-        classes = problem.part.structure.classes
-        for members, rows, _ in map(classes.__getitem__, range(len(classes))):
-            Q, R = np.linalg.qr(X[np.ix_(rows, members)])
-            k = Q.shape[1]
-            X[np.ix_(rows, members[:k])], Y[members[:k]] = Q, R @ Y[members]
-            X[np.ix_(rows, members[k:])], Y[members[k:]] = 0, 0
-        values.append(X[supports[s - 1].coordinates()])
-        A = Y
-    return [*values, A[supports[-1].coordinates()]]
 
 
 def _turned(turned: ProductProblem, values: Values) -> Values:

@@ -17,13 +17,15 @@ from fsmf.factorization import Status
 from fsmf.kernels.product_descent import Descending
 from fsmf.solvers.base import Cost, Ridged, Solution, WholeSolution
 from fsmf.solvers.problem_alternation import Descent
+from fsmf.solvers.problem_coarse import taken_apart
+from fsmf.solvers.problem_equilibrated import equilibrated
 from fsmf.solvers.problem_newton import FIRST, descend
 from fsmf.solvers.problem_newton_path import newton_path
 from fsmf.solvers.problem_pair_newton import PairNewton, newton_for
 from fsmf.solvers.problem_part import answered, product_of
 from fsmf.solvers.problem_product import ProductProblem, Values
 from fsmf.solvers.problem_progress import Sweep, tell
-from fsmf.solvers.problem_start import chain_points, crossings, equilibrated, perturbed, zero
+from fsmf.solvers.problem_start import chain_points, crossings, perturbed, zero
 from fsmf.solvers.problem_trail import Clock, Trail
 from fsmf.tractability import Part, Structure
 
@@ -49,6 +51,9 @@ _NOISE, _KICKS = 1e-3, (0.03, 0.1)
 # those that follow where factors seem to grow.
 _FINISHED, _FINISH, _AHEAD = 400, 60, 1e-6
 
+# Where the relative error is as small as this, quasi-Newton steps crawl, and so many unknowns are few.
+_NEAR, _NEARLY = 0.01, 800
+
 # On a path of ridges so many steps stand for one of those that others make.
 _CHEAPER = 10
 
@@ -64,7 +69,8 @@ class QuasiNewton(Ridged):
     value. Starts compete in fields, each larger than the last: after a few steps the best third goes on, for
     three times as many, until one is left. In fields of 81 starts, but of chains, points halfway between two
     of the best third first take the place of the others, three times over. The best of a small problem is
-    finished by the Gauss-Newton steps of `VariableProjection`. Chains begin with what their longest chainable
+    finished by the Gauss-Newton steps of `VariableProjection`. Chains of up to 64 rows begin with the product
+    that they can be taken apart to, if A is near one; then with what their longest chainable
     prefix and suffix make alone, the other factors being identities, and with perturbations of these; all
     others at random, with factors of equilibrated rows and columns.
 
@@ -286,13 +292,14 @@ class _Race:
         return best + made
 
     def _finish(self, best: Descent, steps: int) -> None:
-        """Finish the best by Gauss-Newton steps, where it is small and has converged.
+        """Finish the best by Gauss-Newton steps, where it is small and has converged, or is nearly exact.
 
         Where factors seem to grow, further steps tell whether they do: a minimum attracts them, however
         flat the way there was.
         """
-        is_cheap = self._newton.size <= _FINISHED or isinstance(self._newton, PairNewton)
-        if not is_cheap or best.status is not Status.CONVERGED:
+        is_near = best.squared_error <= (_NEAR * self._problem.norm) ** 2
+        size = 0 if isinstance(self._newton, PairNewton) else self._newton.size
+        if size > (_NEARLY if is_near else _FINISHED) or not (is_near or best.status is Status.CONVERGED):
             return
         self._refine(best, steps, self._options.rtol, FIRST)
         if best.is_growing(best.norm):
@@ -338,6 +345,9 @@ class _Race:
             own.append(problem.holding(problem.warm(self._options.initial)))
             yield own[0]
         yield from zero(problem, structure)
+        for values in taken_apart(problem, structure, rng):
+            own.append(problem.balanced(values))
+            yield own[-1]
         for values in chain_points(problem, structure, rng):
             own.append(problem.balanced(values))
             yield perturbed(problem, own[-1], _NOISE, rng)

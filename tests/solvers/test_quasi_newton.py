@@ -12,8 +12,9 @@ import fsmf
 from fsmf import ALS, QuasiNewton, Status, VariableProjection
 from fsmf.errors import OptionError
 from fsmf.solvers.dispatch import choose
+from fsmf.solvers.problem_equilibrated import equilibrated
 from fsmf.solvers.problem_product import ProductProblem
-from fsmf.solvers.problem_start import crossings, equilibrated
+from fsmf.solvers.problem_start import crossings
 from fsmf.tractability import Part
 
 
