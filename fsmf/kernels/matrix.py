@@ -12,7 +12,7 @@ from fsmf.errors import InputError, InputTypeError, ShapeError
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.namespace import borrowed, check_on_host, is_foreign, space_of
 
-__all__ = ["as_array", "as_matrix", "checked_norm", "comfortable_exponent", "divided", "sound_csr"]
+__all__ = ["as_array", "as_matrix", "checked_norm", "comfortable_exponent", "divided", "sound_csr", "tamed"]
 
 # Norms in this range are worked with as they are: no square, cube or product on the way leaves the floats.
 _COMFORTABLE = (1e-60, 1e60)
@@ -127,3 +127,15 @@ def divided(A: Any, exponent: int) -> Any:
     if is_foreign(A):
         return A * math.ldexp(1.0, half) * math.ldexp(1.0, -exponent - half)
     return A * A.dtype.type(math.ldexp(1.0, half)) * A.dtype.type(math.ldexp(1.0, -exponent - half))
+
+
+def tamed(factor: Any, exponent: int, dtype: np.dtype[Any] | None = None) -> Any:
+    """Divide a factor to start from by ``2**exponent``, or where its squares would not be floats by its norm.
+
+    Its scale is the first thing that a sweep corrects. The dtype is that of the factor if not given, in terms
+    of NumPy.
+    """
+    norm = frobenius_norm(factor)
+    own = math.frexp(norm)[1] if math.isfinite(norm) else 1024
+    left = 2.0 ** max(-1000, min(own - exponent, 1000))
+    return divided(factor, own if norm and comfortable_exponent(dtype or factor.dtype, left) else exponent)

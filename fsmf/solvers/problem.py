@@ -17,7 +17,7 @@ from fsmf.factorization import Factorization
 from fsmf.kernels.deflation import Lists, deflated_pieces, relax_pieces
 from fsmf.kernels.frobenius import frobenius_norm, norms_at_once
 from fsmf.kernels.masked_lstsq import RowGroups, masked_lstsq
-from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.kernels.matrix import tamed
 from fsmf.supports.layout import Index
 from fsmf.supports.support import Support
 from fsmf.tractability import Part, Structure
@@ -284,15 +284,15 @@ class PairProblem(Swept):
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""
         part = self.part
         (m, n), r = shape, part.inner
-        X, Y = checked_factors(initial, ((m, r), (r, n)), real=not self.is_complex)
+        shapes = (m, r), (r, n)
+        X, Y = checked_factors(initial, shapes, real=not self.is_complex, exponent=self.exponent)
         found = []
         for factor, support, index in (
             (X, self.left, (part.rows, part.members)),
             (Y, self.right, (part.members, part.columns)),
         ):
             dense = factor.toarray() if sparse.issparse(factor) else factor
-            own = np.where(support.toarray(), dense[np.ix_(*index)], 0).astype(self.A.dtype)
-            found.append(own * 2.0 ** (-self.exponent / 2))
+            found.append(np.where(support.toarray(), dense[np.ix_(*index)], 0).astype(self.A.dtype))
         return found[0], found[1]
 
 
@@ -398,8 +398,13 @@ def ordinary_entry(norm: float, shape: tuple[int, ...]) -> float:
     return math.sqrt(norm / math.sqrt(math.prod(shape))) if norm else 1.0
 
 
-def checked_factors(initial: Any, shapes: tuple[tuple[int, int], ...], *, real: bool) -> tuple[Any, ...]:
-    """Return the two factors that a solve is to start from, dense or sparse, of those shapes."""
+def checked_factors(
+    initial: Any, shapes: tuple[tuple[int, int], ...], *, real: bool, exponent: int
+) -> tuple[Any, ...]:
+    """Return the two factors that a solve of a matrix divided by ``2**exponent`` is to start from.
+
+    They are dense or sparse, and of those shapes.
+    """
     factors = initial.factors if isinstance(initial, Factorization) else initial
     if not isinstance(factors, tuple | list) or len(factors) != 2:
         raise ShapeError("initial must be a Factorization or two factors (X, Y); found something else")
@@ -415,15 +420,8 @@ def checked_factors(initial: Any, shapes: tuple[tuple[int, int], ...], *, real: 
             raise OptionError("initial must be finite numbers; found something else")
         if factor.dtype.kind == "c" and real:
             raise OptionError("initial must be real, as A is; found complex factors")
-    return tuple(map(_tamed, factors))
-
-
-def _tamed(factor: Any) -> Any:
-    """A factor to start from whose squares are floats; its scale is the first thing that a sweep corrects."""
-    factor = factor.astype(np.result_type(factor.dtype, np.float64))
-    norm = frobenius_norm(factor)
-    exponent = comfortable_exponent(factor.dtype, norm) if math.isfinite(norm) else 1024
-    return divided(factor, exponent)
+    X, Y = (factor.astype(np.result_type(factor.dtype, np.float64)) for factor in factors)
+    return tamed(X, exponent // 2), tamed(Y, exponent - exponent // 2)
 
 
 def movable(structure: Structure) -> list[tuple[int, int]]:

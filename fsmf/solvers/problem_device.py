@@ -12,7 +12,7 @@ from fsmf.errors import OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm
 from fsmf.kernels.masked_lstsq_device import DeviceRows
-from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.kernels.matrix import tamed
 from fsmf.kernels.namespace import Space, borrowed, space_of
 from fsmf.kernels.pieces import Pieces
 from fsmf.solvers.problem import CANCELLED, NOISE, ROUNDS, drawn, movable
@@ -241,10 +241,12 @@ class DevicePairProblem:
         space, part = self.space, self.part
         xp, (m, n), r = space.xp, shape, part.inner
         found = []
-        for F, expected, support, rows, columns in zip(
+        half = self.exponent // 2
+        for F, expected, support, exponent, rows, columns in zip(
             self._given(initial),
             ((m, r), (r, n)),
             (self.left, self.right),
+            (half, self.exponent - half),
             (part.rows, part.members),
             (part.members, part.columns),
             strict=True,
@@ -254,14 +256,11 @@ class DevicePairProblem:
             if space.dtype(F).kind not in ("biufc" if self.is_complex else "biuf"):
                 raise OptionError(f"initial must be numbers as A is; found dtype {space.dtype(F)}")
             F = self._double(F)
-            norm = frobenius_norm(F)
-            if not math.isfinite(norm):
+            if not math.isfinite(frobenius_norm(F)):
                 raise OptionError("initial must be finite numbers; found something else")
             own = xp.take(xp.take(F, space.put(rows), axis=0), space.put(columns), axis=1)
-            # Its scale is the first thing that a sweep corrects.
-            own = divided(own, comfortable_exponent(self._dtype, norm))
-            own = xp.where(space.put(support.toarray()), own, xp.zeros_like(own))
-            found.append(own * 2.0 ** (-self.exponent / 2))
+            own = tamed(own, exponent, self._dtype)
+            found.append(xp.where(space.put(support.toarray()), own, xp.zeros_like(own)))
         return found[0], found[1]
 
     def _given(self, initial: Any) -> list[Array]:

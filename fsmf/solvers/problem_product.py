@@ -17,7 +17,7 @@ from fsmf.certificates.residuals import dense
 from fsmf.errors import InputError, InputTypeError, OptionError, ShapeError
 from fsmf.factorization import Factorization
 from fsmf.kernels.frobenius import frobenius_norm
-from fsmf.kernels.matrix import comfortable_exponent, divided
+from fsmf.kernels.matrix import divided, tamed
 from fsmf.kernels.product_descent import ValuesProblem
 from fsmf.supports.fixed import FixedSupport
 from fsmf.supports.layout import Index
@@ -274,12 +274,13 @@ class ProductProblem:
                 f"{type(factors).__name__}"
             )
         own = self.shares or (0,) * len(self)
+        exponents = [(self.exponent + i) // len(self) - share for i, share in enumerate(own)]
         return [
-            self._start(factor, support) * 2.0 ** (share - self.exponent / len(self))
-            for factor, support, share in zip(factors, self.supports, own, strict=True)
+            self._start(factor, support, exponent)
+            for factor, support, exponent in zip(factors, self.supports, exponents, strict=True)
         ]
 
-    def _start(self, factor: Any, support: Support) -> Array:
+    def _start(self, factor: Any, support: Support, exponent: int) -> Array:
         factor = factor.toarray() if sparse.issparse(factor) else np.asarray(factor)
         if factor.shape != support.shape:
             raise ShapeError(
@@ -290,13 +291,8 @@ class ProductProblem:
             raise OptionError("initial must be finite numbers; found something else")
         if factor.dtype.kind == "c" and not np.iscomplexobj(self.A):
             raise OptionError("initial must be real, as A is; found complex factors")
-        values = factor[support.coordinates()].astype(self.A.dtype)
-        # Squares must be floats; the scale is the first thing that a sweep corrects.
-        norm = frobenius_norm(values)
-        tamed: Array = divided(
-            values, comfortable_exponent(values.dtype, norm) if math.isfinite(norm) else 1024
-        )
-        return tamed
+        values: Array = tamed(factor[support.coordinates()].astype(self.A.dtype), exponent)
+        return values
 
     def holding(self, values: Values) -> Values:
         """The values, but for those that are prescribed."""

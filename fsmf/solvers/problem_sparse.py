@@ -353,13 +353,13 @@ class SparsePairProblem(Swept):
         """Restrict given factors of the whole matrix, of that shape, to this part and its supports."""
         part, r = self.part, self.part.inner
         shapes = ((shape[0], r), (r, shape[1]))
-        X, Y = checked_factors(initial, shapes, real=not self.is_complex)
+        X, Y = checked_factors(initial, shapes, real=not self.is_complex, exponent=self.exponent)
         dtype = np.result_type(self.A.dtype, np.float64)
         found = (
             _values_on(X, part.rows, part.members, self.left),
             _values_on(Y, part.members, part.columns, self.right),
         )
-        left, right = (values.astype(dtype) * 2.0 ** (-self.exponent / 2) for values in found)
+        left, right = (values.astype(dtype) for values in found)
         return left, right
 
 

@@ -260,8 +260,11 @@ def test_more_starts_are_never_worse():
     assert all(b <= a * (1 + 1e-12) for a, b in pairwise(errors))
 
 
-def test_a_warm_start_is_not_left_for_worse():
-    A, F = solved(BY_NAME["random"])
+@pytest.mark.parametrize("size", [1.0, 1e-200, 1e200])
+def test_a_warm_start_is_not_left_for_worse(size):
+    case = BY_NAME["random"]
+    A = size * case.matrix()
+    F = solve(A, case.supports, solver=ALS())
     for initial in (F, (F.X, F.Y), (F.X.toarray(), F.Y.toarray())):
         G = solve(A, F.supports, solver=ALS(starts=1, initial=initial))
         assert G.error <= F.error * (1 + 1e-9)

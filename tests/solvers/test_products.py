@@ -42,10 +42,11 @@ def test_results_verify_and_do_not_lose_to_alternation(kind, supports, dtype, op
 
 
 @both
+@pytest.mark.parametrize("size", [1e70, 1e-200, 1e200])
 @pytest.mark.parametrize("name", ["three", "two-hard-parts"])
-def test_a_warm_start_is_not_lost(kind, name):
+def test_a_warm_start_is_not_lost(kind, name, size):
     supports = fsmf.as_supports(PRODUCTS[name] if name in PRODUCTS else BY_NAME[name].supports)
-    A = 1e70 * gaussian(supports.shape)
+    A = size * gaussian(supports.shape)
     F = solve(A, supports, solver=kind(starts=24))
     G = solve(A, supports, solver=kind(starts=1, initial=F))
     assert G.error <= F.error * (1 + 1e-9)
