@@ -35,8 +35,14 @@ TABLE: tuple[Solver, ...] = (
     ALS(),
 )
 
-# A ridge that is sought is followed by second-order steps, unless a pair is too large for them.
-PATH: tuple[Solver, ...] = (QuasiNewton(max_pair_size=0), VariableProjection(), ALS())
+# A ridge that is sought is followed by second-order steps, unless a pair is too large for them; cheaper steps
+# find where to begin only where there are many parameters.
+PATH: tuple[Solver, ...] = (
+    VariableProjection(max_parameters=_SMALL),
+    QuasiNewton(max_pair_size=0),
+    VariableProjection(),
+    ALS(),
+)
 
 # Where only constraints are given, supports are searched for first.
 SEARCH = PALM()

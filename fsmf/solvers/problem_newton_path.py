@@ -26,6 +26,9 @@ __all__ = ["newton_path"]
 # How far A is moved before components are read off it, relative to ‖A‖, for starts at a small ridge.
 _MOVES = (1e-2, 1e-3)
 
+# The share of the time for a search without a ridge, to begin with.
+_FREE = 0.3
+
 # Damping where a path leads: hardly any.
 _AHEAD = 1e-6
 
@@ -53,11 +56,18 @@ class _Options(Protocol):
 
 
 def newton_path(
-    solver: _Options, problem: ProductProblem, part: Part, clock: Clock, rough: Descend | None = None
+    solver: _Options,
+    problem: ProductProblem,
+    part: Part,
+    clock: Clock,
+    free: Callable[[Clock], Descent],
+    rough: Descend | None = None,
 ) -> WholeSolution:
     """Follow the ridges of a product, as `sought` does; starts compete in rough descents, if there are any.
 
-    These do all the work where there are too many unknowns for second-order steps.
+    These do all the work where there are too many unknowns for second-order steps. Where ridges are small,
+    what is found without one competes: of a pair, what is read off, and of more factors what a free search
+    ends with.
     """
     rng = np.random.default_rng(solver.rng)
     is_large = problem.n_unknowns > FORMED and not PairNewton.fits(problem.supports)
@@ -88,6 +98,8 @@ def newton_path(
             noise = problem.gaussian(rng, problem.A.size).reshape(problem.A.shape)
             factors = peeled(problem.A + move * size * noise, problem.supports)
             late.append([X[place] for X, place in zip(factors, problem.places, strict=True)])
+    elif not (is_large or clock.is_over()):
+        late.append(free(clock.brief(_FREE)).values)
     return sought(
         problem,
         part,

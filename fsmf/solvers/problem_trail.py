@@ -34,6 +34,11 @@ class Clock:
         """Whether the time is used up."""
         return self.seconds() >= self._limit
 
+    def brief(self, share: float) -> Clock:
+        """Return a clock for a share of the time that is left."""
+        seconds = self.seconds()
+        return Clock(seconds, seconds + share * max(self._limit - seconds, 0.0))
+
 
 class Trail:
     """Record errors and norms of the factors, sweep after sweep.

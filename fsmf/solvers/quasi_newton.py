@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any, ClassVar, Literal
@@ -187,12 +187,19 @@ class QuasiNewton(Ridged):
         ridge = 0.0 if self.seeks_ridge else float(self.ridge)
         problem = product_of(A, part, ridge=ridge, exponent=exponent, whole=self.seeks_ridge)
         if self.seeks_ridge:
-            return newton_path(self, problem, part, clock, partial(self._descend, clock))
-        race = _Race(self, problem, part.structure, clock, rest)
+            free = partial(replace(self, callback=None)._raced, problem, part.structure)
+            return newton_path(self, problem, part, clock, free, partial(self._descend, clock))
+        return answered(self._raced(problem, part.structure, clock, rest), part, name=type(self).__name__)
+
+    def _raced(
+        self, problem: ProductProblem, structure: Structure, clock: Clock, rest: float = 0.0
+    ) -> Descent:
+        """The best of all fields."""
+        race = _Race(self, problem, structure, clock, rest)
         best = race.run()
         if race.is_stopped:
             best.status = Status.STOPPED
-        return answered(best, part, name=type(self).__name__)
+        return best
 
     def _descend(
         self,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, count, islice
 from typing import Any, ClassVar, Literal
 
@@ -170,11 +171,18 @@ class VariableProjection(Ridged):
         ridge = 0.0 if self.seeks_ridge else float(self.ridge)
         problem = product_of(A, part, ridge=ridge, exponent=exponent, whole=self.seeks_ridge)
         if self.seeks_ridge:
-            return newton_path(self, problem, part, clock)
+            free = partial(replace(self, callback=None)._searched, problem, part.structure)
+            return newton_path(self, problem, part, clock, free)
+        return answered(self._searched(problem, part.structure, clock, rest), part, name=type(self).__name__)
+
+    def _searched(
+        self, problem: ProductProblem, structure: Structure, clock: Clock, rest: float = 0.0
+    ) -> Descent:
+        """The best of all starts."""
         newton, rng = newton_for(problem, one=False), np.random.default_rng(self.rng)
         own = max(1, round(self.starts * (1 - _PERTURBED)))
         runs: list[Descent] = []
-        portfolio = self._portfolio(problem, part.structure, rng, clock)
+        portfolio = self._portfolio(problem, structure, rng, clock)
         points = chain(
             (run for _, run in zip(range(own), portfolio, strict=False)),
             _perturbed(runs, problem, rng),
@@ -204,7 +212,7 @@ class VariableProjection(Ridged):
         best = runs[0]
         if stopped:
             best.status = Status.STOPPED
-        return answered(best, part, name=type(self).__name__)
+        return best
 
     def _portfolio(
         self, problem: ProductProblem, structure: Structure, rng: np.random.Generator, clock: Clock

@@ -56,7 +56,7 @@ def test_the_door_follows_products_of_any_length(L, n, tmp_path):
     """k swaps of error δ at L factors: error √k δ at the squared norm 2Lk δ^(-2/L)."""
     A, k, (lower, upper) = np.eye(n)[::-1], n // 2, fsmf.lu(n)
     F = solve(A, [lower, *[np.eye(n)] * (L - 2), upper], ridge="path")
-    assert F.solver == "QuasiNewton"
+    assert F.solver == "VariableProjection"
     check_power_law(F.ridge_path, L, math.sqrt(k) * (2 * L * k) ** (L / 2))
     assert "only by letting the factors grow" in str(F)
     F.save(tmp_path / "f.npz")
@@ -127,7 +127,7 @@ def test_the_bound_on_the_norm_is_kept_and_used(max_norm):
     assert F.error <= best * (1 + 1e-2)
 
 
-@pytest.mark.parametrize("seed", [0, 4, 5])
+@pytest.mark.parametrize("seed", [0, 4, 7, 11])
 def test_paths_end_at_what_is_found_without_a_ridge(seed):
     """Where ridges are large all starts lead elsewhere; these products are exact."""
     lower, upper = fsmf.lu(4)
