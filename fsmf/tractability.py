@@ -389,10 +389,10 @@ def analyze(supports: Any) -> Structure:
     (True, 64, 64)
     """
     supports = as_supports(supports)
-    return _analyze(supports, supports.name)
+    return _analyze(supports, supports.name, tuple(map(type, supports)))
 
 
 @lru_cache(maxsize=16)
-def _analyze(supports: Supports, name: str | None) -> Structure:
-    # The name is no part of a support's identity, but a structure prints it.
+def _analyze(supports: Supports, name: str | None, kinds: tuple[type, ...]) -> Structure:
+    # Neither is part of a support's identity, but a structure prints the name and keeps Kronecker patterns.
     return Structure(supports)

@@ -295,3 +295,12 @@ def test_large_supports_are_examined_in_linear_memory(make):
     assert text
     assert peak < 600e6
     assert seconds < 5
+
+
+def test_equal_supports_of_another_kind_are_not_mistaken():
+    """A full 1×1 support equals the Kronecker pattern, and was handed out for it."""
+    chain = fsmf.Architecture([(1, 1, 1, 1)] * 2)
+    plain = fsmf.as_supports([[[True]], [[True]]])
+    assert plain == fsmf.as_supports(chain)
+    fsmf.analyze(plain)
+    assert [type(one) for one in fsmf.analyze(chain).supports] == [type(one) for one in chain]
